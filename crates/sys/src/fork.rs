@@ -1,0 +1,55 @@
+//! Telling a process from the copy of it that `fork(2)` made, without a system call.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+mod wiped;
+
+pub(crate) use wiped::{Wipeable, Wiped};
+
+/// The process's epoch; 0 until it is asked for.
+static EPOCH: Wiped<AtomicU64> = Wiped::new();
+
+/// The epoch that the next process in this line will get. A forked child goes on counting from its parent's value.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A number that stays the same while the process lives and differs in every process that descends from it by `fork`.
+///
+/// A guard that remembers it can tell, when it is dropped, whether it is the original or a forked child's copy, which
+/// must release nothing. 0 if the kernel gave no memory to keep it in: then nothing can be told.
+pub fn epoch() -> u64 {
+    let Ok(word) = EPOCH.get_or_make() else { return 0 };
+    let epoch = word.load(Ordering::Relaxed);
+    if epoch != 0 {
+        return epoch;
+    }
+    let fresh = NEXT.fetch_add(1, Ordering::Relaxed);
+    // Threads may arrive here together: the first one's number counts.
+    match word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_zero) => fresh,
+        Err(faster) => faster,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_one_process_long() {
+        let parent = epoch();
+        assert_ne!(parent, 0);
+        assert_eq!(epoch(), parent);
+        // SAFETY: the child makes only atomic accesses before it ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let own = epoch();
+            let ok = own != 0 && own != parent && epoch() == own;
+            // SAFETY: ends the child without running what belongs to the parent.
+            unsafe { libc::_exit(if ok { 42 } else { 1 }) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child made above; the status is written to a valid place.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(libc::WEXITSTATUS(status), 42);
+    }
+}

@@ -1,0 +1,23 @@
+//! The system calls that [`rustix`] lacks, and the few things that need raw memory.
+//!
+//! This crate is the lowest room of the house and, beside the bus, the only one in which `unsafe` may stand.
+//! Everything it exports is safe to call: a wrapper either takes types that make a wrong call impossible, or
+//! checks what it was given. It decides nothing: no retries, no defaults, no waiting strategy; those belong to
+//! `twixt-os`, which forbids `unsafe`.
+//!
+//! Errors are the kernel's own, as [`Errno`].
+
+mod call;
+pub mod fork;
+pub mod mapping;
+pub mod mq;
+pub mod ofd_lock;
+pub mod pipe;
+pub mod posix_sem;
+pub mod signal;
+pub mod socket;
+pub mod spawn;
+pub mod sysv;
+
+pub use mapping::{Access, Fault, Mapping};
+pub use rustix::io::Errno;
