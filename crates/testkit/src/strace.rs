@@ -1,0 +1,64 @@
+//! Counting the system calls of a child process.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::{Missing, Spawn, command, scratch};
+
+/// How often a child made each system call, by name, from its start to its end.
+///
+/// Run the same role with n and with 2n messages: what the second run has more is what n messages cost.
+///
+/// # Errors
+/// strace is missing, or may not trace here.
+pub fn calls(child: Spawn) -> Result<BTreeMap<String, u64>, Missing> {
+    command("strace")?;
+    let directory = scratch();
+    let log = directory.path().join("strace");
+    let log_name = log.to_str().expect("a plain path").to_owned();
+    let mut child = child.under(&["strace", "-f", "-qq", "-o", &log_name]).spawn();
+    child.close_stdin();
+    let status = child.wait();
+    let text = fs::read_to_string(&log).unwrap_or_default();
+    if text.is_empty() {
+        return Err(Missing("permission to trace a process (ptrace)".into()));
+    }
+    assert!(status.success(), "the traced child ended with {status}");
+    let mut calls = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(name) = call_name(line) {
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    Ok(calls)
+}
+
+/// How many rounds [`cost`] counts.
+pub const ROUNDS: u64 = 100;
+
+/// How many calls more of each kind a role makes for 200 rounds than for 100; `role` makes the child that plays so many.
+///
+/// # Errors
+/// Those of [`calls`].
+pub fn cost(role: impl Fn(u64) -> Spawn) -> Result<BTreeMap<String, u64>, Missing> {
+    let once = calls(role(ROUNDS))?;
+    let mut more = calls(role(2 * ROUNDS))?;
+    for (call, count) in &mut more {
+        *count = count.saturating_sub(once.get(call).copied().unwrap_or_default());
+    }
+    // The life of a process and of its threads is not the same twice: a few calls come and go.
+    more.retain(|_, count| *count > ROUNDS / 10);
+    Ok(more)
+}
+
+/// What [`cost`] is to be: so many of each call in all rounds together, and none of another kind.
+pub fn expected(calls: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    calls.iter().map(|(call, count)| ((*call).to_owned(), *count)).collect()
+}
+
+/// The call that a line of the log begins: `1234  read(3, ...`. A resumed call was counted where it began.
+fn call_name(line: &str) -> Option<&str> {
+    let rest = line.trim_start_matches(|letter: char| letter.is_ascii_digit()).trim_start();
+    let name = &rest[..rest.find('(')?];
+    name.bytes().all(|letter| letter.is_ascii_alphanumeric() || letter == b'_').then_some(name)
+}
