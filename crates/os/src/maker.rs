@@ -1,0 +1,55 @@
+//! The process that made a value, so that the copy of it in a forked child can tell that it is one.
+
+use twixt_sys::fork;
+
+/// Whoever made something that is undone on drop: in every other process, dropping undoes nothing.
+///
+/// A process id alone would not do: ids are used again, and the first process of every PID namespace has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// The number that the process has and no descendant of it.
+    Epoch(u64),
+    /// Its id, where the kernel cannot wipe a page on `fork(2)`.
+    Pid(u32),
+}
+
+impl Maker {
+    /// The process that runs. Costs no system call, after the first time.
+    pub(crate) fn this() -> Self {
+        match fork::epoch() {
+            0 => Self::Pid(std::process::id()),
+            epoch => Self::Epoch(epoch),
+        }
+    }
+
+    /// Whether it is the process that runs.
+    pub(crate) fn is_this(self) -> bool {
+        match self {
+            Self::Epoch(epoch) => epoch == fork::epoch(),
+            Self::Pid(pid) => pid == std::process::id(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Maker {
+    /// What a forked child finds in its copy: another process.
+    pub(crate) fn another() -> Self {
+        match Self::this() {
+            Self::Epoch(epoch) => Self::Epoch(epoch + 1),
+            Self::Pid(pid) => Self::Pid(pid + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_knows_itself_from_others() {
+        assert!(Maker::this().is_this());
+        assert!(!Maker::another().is_this());
+        assert!(Maker::Pid(std::process::id()).is_this());
+    }
+}

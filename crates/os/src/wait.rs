@@ -1,0 +1,195 @@
+//! How long an operation waits, and the three ways of waiting: the kernel's own, a poll, and a back-off.
+//!
+//! Modules write each blocking operation once, over a [`Wait`], and derive the named forms from it.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{Deadline, Errno};
+
+/// How long an operation may wait, and whether a signal handler that runs meanwhile ends it.
+///
+/// ```
+/// use std::time::Duration;
+/// use twixt_os::{Deadline, Wait};
+///
+/// let patient = Wait::forever();
+/// let hasty = Wait::never();
+/// let until = Wait::until(Deadline::after(Duration::from_millis(50))).interruptible();
+/// # let _ = (patient, hasty, until);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    limit: Limit,
+    interruptible: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Forever,
+    Until(Deadline),
+    Never,
+}
+
+/// What a call over a descriptor should ask the kernel for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Let the kernel block.
+    Block,
+    /// Fail with `EAGAIN` rather than block (`MSG_DONTWAIT`, `RWF_NOWAIT`, ...).
+    DontWait,
+}
+
+impl Wait {
+    /// Until the operation is done.
+    pub const fn forever() -> Self {
+        Self { limit: Limit::Forever, interruptible: false }
+    }
+
+    /// Not at all.
+    pub const fn never() -> Self {
+        Self { limit: Limit::Never, interruptible: false }
+    }
+
+    /// Until `deadline`. The operation is tried at least once, even if that has passed.
+    pub const fn until(deadline: Deadline) -> Self {
+        Self { limit: Limit::Until(deadline), interruptible: false }
+    }
+
+    /// Ends with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) when a signal handler runs, where it
+    /// would otherwise go on waiting.
+    #[must_use]
+    pub const fn interruptible(self) -> Self {
+        Self { interruptible: true, ..self }
+    }
+
+    /// The deadline, if there is one.
+    pub const fn deadline(self) -> Option<Deadline> {
+        match self.limit {
+            Limit::Until(deadline) => Some(deadline),
+            Limit::Forever | Limit::Never => None,
+        }
+    }
+
+    /// Whether there is a deadline, and it has passed.
+    pub(crate) fn has_passed(self) -> bool {
+        self.deadline().is_some_and(Deadline::has_passed)
+    }
+
+    /// Whether the operation must not wait at all.
+    pub const fn is_never(self) -> bool {
+        matches!(self.limit, Limit::Never)
+    }
+
+    /// Whether the operation may wait without end.
+    pub const fn is_forever(self) -> bool {
+        matches!(self.limit, Limit::Forever)
+    }
+
+    /// Makes a call that takes a relative timeout of its own (`semtimedop(2)`, `sigtimedwait(2)`, `ppoll(2)`), and
+    /// again after each `EINTR` that is to be waited out. `None` is no timeout, zero is no waiting.
+    ///
+    /// The call reports an elapsed timeout in its own way: as `EAGAIN`, mostly. With a deadline that becomes
+    /// `ETIMEDOUT`.
+    pub(crate) fn with_timeout<T>(
+        self,
+        mut call: impl FnMut(Option<Duration>) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        loop {
+            let timeout = match self.limit {
+                Limit::Forever => None,
+                Limit::Until(deadline) => Some(deadline.remaining()),
+                Limit::Never => Some(Duration::ZERO),
+            };
+            match call(timeout) {
+                Err(Errno::INTR) if !self.interruptible => {}
+                Err(Errno::AGAIN) if self.deadline().is_some() => return Err(Errno::TIMEDOUT),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Makes a call on a descriptor: blocking in the kernel where there is no deadline, otherwise as attempts that
+    /// do not block, with `ppoll(2)` for `interest` between them.
+    ///
+    /// One system call when the operation can be done at once, whatever the waiting mode. A descriptor that
+    /// somebody else made non-blocking is polled too.
+    pub(crate) fn on_descriptor<T>(
+        self,
+        descriptor: BorrowedFd<'_>,
+        interest: PollFlags,
+        mut call: impl FnMut(Attempt) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let attempt = if self.is_forever() { Attempt::Block } else { Attempt::DontWait };
+        loop {
+            match call(attempt) {
+                Err(Errno::INTR) if !self.interruptible => {}
+                // Readiness may promise more than the call then finds; past the deadline it is not asked again.
+                Err(Errno::AGAIN) if self.has_passed() => return Err(Errno::TIMEDOUT),
+                Err(Errno::AGAIN) if !self.is_never() => self.poll(descriptor, interest)?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Waits until the descriptor is ready for `interest`, or has failed or hung up.
+    ///
+    /// `EAGAIN` if it is not and the wait is [`Wait::never`], `ETIMEDOUT` past a deadline, `EINTR` where wanted.
+    pub(crate) fn poll(self, descriptor: BorrowedFd<'_>, interest: PollFlags) -> Result<(), Errno> {
+        let mut polled = [PollFd::from_borrowed_fd(descriptor, interest)];
+        self.with_timeout(|timeout| {
+            let timeout = timeout.map(timespec);
+            if poll(&mut polled, timeout.as_ref())? == 0 { Err(Errno::AGAIN) } else { Ok(()) }
+        })
+    }
+
+    /// Makes a call that can neither time out nor be polled, as attempts that fail with `EAGAIN`, sleeping ever
+    /// longer between them: 20 µs at first, 4 ms at most.
+    pub(crate) fn with_backoff<T>(self, mut attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            match attempt() {
+                Err(Errno::AGAIN) if !self.is_never() => self.pause(&mut pause)?,
+                Err(Errno::INTR) if !self.interruptible => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Sleeps for `pause`, but not past the deadline, and doubles it.
+    fn pause(self, pause: &mut Duration) -> Result<(), Errno> {
+        let mut duration = *pause;
+        if let Limit::Until(deadline) = self.limit {
+            let remaining = deadline.remaining();
+            if remaining.is_zero() {
+                return Err(Errno::TIMEDOUT);
+            }
+            duration = duration.min(remaining);
+        }
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        // Nothing is polled: this is a sleep that says whether a signal handler ran.
+        match poll(&mut [], Some(&timespec(duration))) {
+            Err(Errno::INTR) if !self.interruptible => Ok(()),
+            slept => slept.map(drop),
+        }
+    }
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+
+impl From<Deadline> for Wait {
+    fn from(deadline: Deadline) -> Self {
+        Self::until(deadline)
+    }
+}
+
+/// A duration in the kernel's terms; what does not fit becomes the longest that does.
+pub(crate) fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
