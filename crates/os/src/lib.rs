@@ -43,8 +43,12 @@ mod maker;
 mod mode;
 mod wait;
 
+pub mod eventfd;
 pub mod fifo;
 pub mod inherit;
+pub mod lock;
+pub mod memfd;
+pub mod mmap;
 pub mod pipe;
 pub mod popen;
 
