@@ -51,6 +51,7 @@ pub mod memfd;
 pub mod mmap;
 pub mod pipe;
 pub mod popen;
+pub mod signal;
 
 pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, Limit, Mechanism, Object, Result};
