@@ -52,6 +52,7 @@ pub mod mmap;
 pub mod pipe;
 pub mod popen;
 pub mod signal;
+pub mod sysv;
 
 pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, Limit, Mechanism, Object, Result};
