@@ -51,6 +51,7 @@ pub mod memfd;
 pub mod mmap;
 pub mod pipe;
 pub mod popen;
+pub mod posix;
 pub mod signal;
 pub mod sysv;
 
