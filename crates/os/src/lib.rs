@@ -49,11 +49,13 @@ pub mod inherit;
 pub mod lock;
 pub mod memfd;
 pub mod mmap;
+pub mod net;
 pub mod pipe;
 pub mod popen;
 pub mod posix;
 pub mod signal;
 pub mod sysv;
+pub mod unix;
 
 pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, Limit, Mechanism, Object, Result};
