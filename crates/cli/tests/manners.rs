@@ -1,0 +1,135 @@
+//! What holds for every command: closed pipes, colour, help, and what is made of the definition.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use twixt_testkit::{scratch, test, unique_name};
+
+#[path = "support/tool.rs"]
+mod tool;
+use tool::{end, printed_on_terminal, remove_at_end, run, twixt};
+
+#[test]
+fn a_reader_that_goes_is_no_error() {
+    let _test = test!();
+    let name = unique_name();
+    let _remove = remove_at_end(&format!("posix-sem:/{name}"));
+    let make = format!("mk posix-sem:/{name}");
+    for line in
+        ["signal list", "signal list --json", "--help", "mk --help", "completions bash", "tour --list", &make]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = twixt(line.split(' '));
+        command.stdout(writer);
+        let ended = end(command);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{line}");
+    }
+}
+
+#[test]
+fn head_has_what_it_wants() {
+    let _test = test!();
+    let mut shell = Command::new("bash");
+    let line = "set -o pipefail; \"$0\" signal list | head -1";
+    shell.args(["-c", line, env!("CARGO_BIN_EXE_twixt")]).stdin(Stdio::null());
+    assert!(end(shell).well().starts_with("NUMBER"));
+}
+
+#[test]
+fn colour_is_for_terminals() {
+    let _test = test!();
+    let mut command = twixt(["signal", "list"]);
+    command.env("TERM", "xterm");
+    assert!(printed_on_terminal(command).contains("\x1b["));
+    let mut command = twixt(["signal", "list"]);
+    command.env("TERM", "xterm").env("NO_COLOR", "1");
+    assert!(!printed_on_terminal(command).contains('\x1b'));
+    assert!(!run("signal list").well().contains('\x1b'));
+}
+
+#[test]
+fn a_command_line_without_a_command_is_wrong() {
+    let _test = test!();
+    run("").fails(2, "Usage: twixt <COMMAND>");
+    run("nonsense").fails(2, "nonsense");
+}
+
+#[test]
+fn help_tells_the_units() {
+    let _test = test!();
+    for (line, parts) in [
+        ("--help", &["mk", "rm", "signal", "tour", "Exit status"][..]),
+        (
+            "mk --help",
+            &[
+                "in octal",
+                "Bytes of shared memory",
+                "powers of 1024",
+                "1 to 65536",
+                "System V to 32767, POSIX to 2147483647",
+                "How many messages a POSIX queue holds, or how many bytes a System V queue",
+                "Bytes of the longest message",
+                "Examples:",
+            ],
+        ),
+        ("rm --help", &["Do not ask", "unix:/path", "exit status 1", "Examples:"]),
+        ("signal list --help", &["by name or number"]),
+        ("signal send --help", &["process group", "32-bit number"]),
+        ("signal wait --help", &["ns, us, ms, s or m", "exit status 4"]),
+    ] {
+        let help = run(line).well().split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in parts {
+            assert!(help.contains(part), "{line} does not say {part:?}: {help}");
+        }
+    }
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let _test = test!();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&format!("completions {shell}")).well();
+        for word in ["mk", "message-size", "signal", "timeout"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    run("completions tcsh").fails(2, "tcsh");
+    let mut bash = Command::new("bash");
+    bash.args(["-n", "/dev/stdin"]);
+    let script = scratch();
+    let path = script.path().join("twixt.bash");
+    fs::write(&path, run("completions bash").well()).unwrap();
+    bash.stdin(fs::File::open(&path).unwrap());
+    end(bash).well();
+}
+
+#[test]
+fn manual_pages_are_written() {
+    let _test = test!();
+    let scratch = scratch();
+    run(&format!("man {}", scratch.path().display())).well();
+    let mut pages: Vec<String> = fs::read_dir(scratch.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    pages.sort();
+    for page in ["twixt.1", "twixt-mk.1", "twixt-rm.1", "twixt-signal-send.1", "twixt-tour.1"] {
+        assert!(pages.iter().any(|one| one == page), "{pages:?}");
+    }
+    let page = fs::read_to_string(scratch.path().join("twixt-mk.1")).unwrap();
+    assert!(page.contains("message\\-size") && page.contains("Examples"), "{page}");
+    run("man /nowhere").fails(2, "cannot write the manual pages into /nowhere");
+}
+
+#[test]
+fn what_the_tour_calls_is_not_shown() {
+    let _test = test!();
+    let help = run("--help").well();
+    let scratch = scratch();
+    run(&format!("man {}", scratch.path().display())).well();
+    assert!(!help.contains("Play one party"), "{help}");
+    let pages = fs::read_dir(scratch.path()).unwrap().count();
+    // twixt, tour, mk, rm, signal and its three, completions, man.
+    assert_eq!(pages, 10);
+}
