@@ -1,0 +1,26 @@
+//! System V message queue, the sender. Start the receiver, then this, in two terminals:
+//! `cargo run -p twixt-examples --bin sysv-msg-receiver`, `cargo run -p twixt-examples --bin sysv-msg-sender`.
+//!
+//! Both take the queue's key as an argument, 123456 if there is none.
+
+use twixt::os::Mode;
+use twixt::os::sysv::Key;
+use twixt::os::sysv::msg::{Message, Queue, Select, Type};
+
+const PING: Type = Type::new(10).unwrap();
+const PONG: Type = Type::new(11).unwrap();
+const ROUNDS: usize = 100;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let key: Key = std::env::args().nth(1).as_deref().unwrap_or("123456").parse()?;
+    let queue = Queue::open_or_create(key, Mode::OWNER)?;
+    let mut message = Message::with_capacity(64);
+    for _ in 0..ROUNDS {
+        queue.send(PING, b"ping")?;
+        println!("Sender: sent ping");
+        queue.receive(Select::Exactly(PONG), &mut message)?;
+        println!("Sender: received {}", message.bytes().escape_ascii());
+    }
+    queue.send(PING, b"end")?;
+    Ok(())
+}
