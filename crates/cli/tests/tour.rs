@@ -210,7 +210,7 @@ fn two_terminals_meet() {
             "$TWIXT" tour {name} --as server --rounds 3 >"$TMPDIR/server" 2>"$TMPDIR/note" & pid=$!
             # The client of a server that is not there yet says so.
             until "$TWIXT" tour {name} --as client --rounds 3 >"$TMPDIR/client" 2>/dev/null; do sleep 0.02; done
-            wait $pid; echo $?; cat "$TMPDIR/server" "$TMPDIR/client"; cat "$TMPDIR/note" >&2
+            wait $pid; echo $?; cat "$TMPDIR/server" "$TMPDIR/client" | grep -v 'is here'; cat "$TMPDIR/note" >&2
             rm "$TMPDIR/server" "$TMPDIR/client" "$TMPDIR/note"; rmdir "$TMPDIR"/twixt-*; {OBJECTS}"#
         );
         let output = script(&wrapper, directory.path(), &run);
@@ -371,9 +371,8 @@ fn a_side_learns_that_the_other_has_gone() {
             "$TWIXT" tour sysv-msg --as server >"$TMPDIR/server" 2>"$TMPDIR/server.error" & server=$!
             until grep -qs 'running\|meeting' "$TMPDIR/server.error" && grep -q ' 1 \|600' /proc/sysvipc/msg; do sleep 0.01; done
             "$TWIXT" tour sysv-msg --as client --rounds 10000000 >"$TMPDIR/client" 2>"$TMPDIR/client.error" & client=$!
-            until [ "$(wc -l <"$TMPDIR/client")" -gt 1000 ] && [ "$(wc -l <"$TMPDIR/server")" -gt 1000 ]; do sleep 0.01; done
-            # Long enough in conversation to have been seen.
-            sleep 2
+            # In the middle of it, and each having seen the other.
+            until grep -q 'is here' "$TMPDIR/client" && grep -q 'is here' "$TMPDIR/server"; do sleep 0.01; done
             kill -KILL ${victim}; wait ${survivor}; echo $?; tail -n 1 "$TMPDIR/{survivor}.error"
             "#
         );

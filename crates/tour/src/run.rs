@@ -216,9 +216,7 @@ impl<'a> Run<'a> {
     /// The processes that have something to say or have ended.
     fn readable(&mut self) -> Result<Vec<usize>, Failure> {
         // Also while there is much to hear: it must have been seen to be missed.
-        if let Some(peer) = &mut self.peer {
-            peer.look()?;
-        }
+        self.look_after_peer()?;
         if !self.heard.is_empty() {
             return self.poll(Duration::ZERO);
         }
@@ -232,9 +230,7 @@ impl<'a> Run<'a> {
             if !ready.is_empty() {
                 return Ok(ready);
             }
-            if let Some(peer) = &mut self.peer {
-                peer.look()?;
-            }
+            self.look_after_peer()?;
             if deadline.has_passed() {
                 // Many rounds take their time: who works is not stuck.
                 let still = self.processor_time();
@@ -246,6 +242,15 @@ impl<'a> Run<'a> {
                 deadline = Deadline::after(silence);
             }
         }
+    }
+
+    /// Tells the user once that the other side is there: from then on it would be missed.
+    fn look_after_peer(&mut self) -> Result<(), Failure> {
+        let Some(peer) = &mut self.peer else { return Ok(()) };
+        if let (Some(side), Some(say)) = (peer.look()?, self.settings.dialogue) {
+            say(&format!("(the {side} is here)"));
+        }
+        Ok(())
     }
 
     fn processor_time(&self) -> u64 {

@@ -123,23 +123,25 @@ impl Peer {
         self.claim.exists() && !self.is_there()
     }
 
-    /// Looks after the other side, if it is time to.
+    /// Looks after the other side, if it is time to. Gives its name when it is seen for the first time.
     ///
     /// # Errors
     /// [`Failure::Gone`] if it was there, is no longer, and this side has not come to an end either.
-    pub(crate) fn look(&mut self) -> Result<(), Failure> {
+    pub(crate) fn look(&mut self) -> Result<Option<&'static str>, Failure> {
         if !self.next.has_passed() {
-            return Ok(());
+            return Ok(None);
         }
         self.next = Deadline::after(LOOK_EVERY);
         if self.is_there() {
+            let is_new = !self.seen;
             (self.seen, self.grace) = (true, None);
+            return Ok(is_new.then_some(self.side.as_str()));
         } else if self.seen {
             let grace = *self.grace.get_or_insert_with(|| Deadline::after(GRACE));
             if grace.has_passed() {
                 return Err(Failure::Gone(format!("the {} has gone", self.side.as_str())));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
