@@ -51,7 +51,7 @@ pub enum Command {
 /// row makes is removed when the row ends, also after Ctrl-C.
 #[derive(Args, Debug)]
 pub struct Tour {
-    /// Which rows to show, by the start of their names (`sysv` shows all System V rows); all without one
+    /// Which rows to show, by name (`fifo`) or by the start of names (`sysv` shows all System V rows); all without one
     #[arg(value_name = "MECHANISM")]
     pub mechanisms: Vec<String>,
     /// List the rows and what they show, and run nothing
