@@ -19,33 +19,33 @@
 //!
 //! | address | leads to | options |
 //! |---|---|---|
-//! | `pipe:` | anonymous pipe | `capacity` (bytes), `timeout` |
-//! | `exec:COMMAND` | standard input and output of a command | `timeout` |
-//! | `fd:N` | inherited descriptor, from 0 | `timeout` |
-//! | `-` | standard input and output | `timeout` |
-//! | `fifo:/path` | named pipe | `create`, `mode`, `capacity` (bytes), `timeout` |
-//! | `file:/path` | file, appended to and followed | `create`, `mode`, `timeout` |
-//! | `mmap:/path` | mapped file | `create`, `mode`, `size`, `timeout` |
+//! | `pipe:` | anonymous pipe | `capacity` (bytes), `framing`, `timeout` |
+//! | `exec:COMMAND` | standard input and output of a command | `framing`, `timeout` |
+//! | `fd:N` | inherited descriptor, from 0 | `framing`, `timeout` |
+//! | `-` | standard input and output | `framing`, `timeout` |
+//! | `fifo:/path` | named pipe | `create`, `mode`, `capacity` (bytes), `framing`, `timeout` |
+//! | `file:/path` | file, appended to and followed | `create`, `mode`, `budget`, `framing`, `timeout` |
+//! | `mmap:/path` | mapped file, a ring | `create`, `mode`, `capacity` (bytes), `budget`, `size`, `timeout` |
 //! | `lock:/path` | advisory lock on a file | `create`, `mode`, `timeout` |
-//! | `unix:/path` or `unix:@name` | Unix stream socket, by path or by abstract name | `create`, `mode` (paths only), `timeout` |
-//! | `unix-dgram:/path` or `unix-dgram:@name` | Unix datagram socket | the same |
+//! | `unix:/path` or `unix:@name` | Unix stream socket, by path or by abstract name | `create`, `mode` (paths only), `capacity` (bytes), `framing`, `timeout` |
+//! | `unix-dgram:/path` or `unix-dgram:@name` | Unix datagram socket | `create`, `mode` (paths only), `capacity` (bytes), `timeout` |
 //! | `unix-seqpacket:/path` or `unix-seqpacket:@name` | Unix socket, connected and with message boundaries | the same |
-//! | `tcp:host:port` | TCP; an IPv6 address as `tcp:[::1]:80` | `timeout` |
-//! | `udp:host:port` | UDP | `timeout` |
+//! | `tcp:host:port` | TCP; an IPv6 address as `tcp:[::1]:80` | `capacity` (bytes), `framing`, `timeout` |
+//! | `udp:host:port` | UDP | `capacity` (bytes), `timeout` |
 //! | `raw:proto@host` | raw IP socket; `proto` is a name (`icmp`) or 1 to 255 | `timeout` |
 //! | `sysv-msg:KEY` | System V message queue | `create`, `mode`, `capacity` (bytes), `type`, `timeout` |
 //! | `sysv-sem:KEY[/N]` | System V semaphore set, or semaphore N of it, from 0 | `create`, `mode`, `count`, `value`, `timeout` |
-//! | `sysv-shm:KEY` | System V shared memory | `create`, `mode`, `size` |
+//! | `sysv-shm:KEY` | System V shared memory, a ring | `create`, `mode`, `capacity` (bytes), `budget`, `size`, `timeout` |
 //! | `posix-mq:/name` | POSIX message queue | `create`, `mode`, `capacity` (messages), `message-size`, `prio`, `timeout` |
 //! | `posix-sem:/name` | POSIX semaphore | `create`, `mode`, `value`, `timeout` |
-//! | `posix-shm:/name` | POSIX shared memory | `create`, `mode`, `size` |
+//! | `posix-shm:/name` | POSIX shared memory, a ring | `create`, `mode`, `capacity` (bytes), `budget`, `size`, `timeout` |
 //! | `signal:PID[/NAME]` | signals to a process, to a group (`-PGID`) or to the own group (`0`) | `value`, `timeout` |
 //! | `eventfd:` | event counter | `value`, `timeout` |
 //! | `memfd:` | memory with a descriptor and seals | `size` |
-//! | `topic:NAME` | bus: every subscriber gets every message | `create`, `mode`, `capacity` (messages), `size`, `message-size`, `timeout` |
-//! | `queue:NAME` | bus: one consumer gets each message | the same |
+//! | `topic:NAME` | bus: every subscriber gets every message | `create`, `mode`, `capacity` (bytes), `budget`, `history`, `slow`, `timeout` |
+//! | `queue:NAME` | bus: one consumer gets each message | `create`, `mode`, `capacity` (bytes), `budget`, `retries`, `visibility`, `timeout` |
 //! | `latest:NAME` | bus: the newest value | `create`, `mode`, `message-size`, `timeout` |
-//! | `rpc:NAME` | bus: a service to call | as `topic:` |
+//! | `rpc:NAME` | bus: a service to call | `create`, `mode`, `capacity` (bytes), `timeout` |
 //!
 //! A System V **KEY** is one of
 //!
@@ -66,11 +66,17 @@
 //! | `create` | none; the object is made if there is none |
 //! | `mode` | permission bits in octal, 0 to 0777 |
 //! | `capacity` | bytes or messages, from 0, with `k` (1024), `M` or `G` |
+//! | `budget` | bytes, from 1, with `k`, `M` or `G` |
 //! | `size`, `message-size` | bytes, from 1, with `k`, `M` or `G` |
 //! | `count` | semaphores of a new set, 1 to 65536 |
 //! | `value` | initial value: of a System V semaphore 0 to 32767, of a POSIX semaphore to 2147483647, of an eventfd to 4294967295; with a signal, any `int` |
 //! | `type` | type of System V messages, 1 to 2⁶³ − 1 |
 //! | `prio` | priority of POSIX messages, 0 to 32767 |
+//! | `history` | messages of each publisher, from 0 |
+//! | `slow` | `block`, `drop-oldest`, `drop-newest` or `disconnect` |
+//! | `retries` | how often a job is handed out, 0 (any number of times) to 4294967295 |
+//! | `visibility` | as `timeout`, more than 0 |
+//! | `framing` | `frame`, `lines`, `nul`, `len` or `raw` |
 //! | `timeout` | a whole number and `ns`, `us`, `ms`, `s` or `m` |
 //!
 //! # Any byte
@@ -90,6 +96,7 @@ mod address;
 mod bus;
 mod endpoint;
 mod error;
+mod framing;
 mod net;
 mod number;
 mod options;
@@ -99,6 +106,7 @@ mod percent;
 mod posix;
 mod process;
 mod scheme;
+mod slow;
 mod sysv;
 mod unix;
 
@@ -106,11 +114,13 @@ pub use address::Address;
 pub use bus::BusName;
 pub use endpoint::Endpoint;
 pub use error::{ParseError, ValueError};
+pub use framing::Framing;
 pub use net::{Host, HostPort, Protocol};
 pub use options::{OptionName, Options, parse_duration, parse_size};
 pub use path::{Command, FilePath};
 pub use posix::{PosixName, SemName};
 pub use process::{Descriptor, Pid, ProcessGroup, SignalName, SignalTarget};
 pub use scheme::Scheme;
+pub use slow::Slow;
 pub use sysv::{SysvId, SysvKey};
 pub use unix::{AbstractName, SocketPath, UnixKind, UnixName};

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use crate::ValueError;
 use crate::number::within;
+use crate::{Framing, Slow, ValueError};
 
 mod name;
 pub(crate) mod text;
@@ -28,12 +28,18 @@ pub struct Options {
     create: bool,
     mode: Option<u16>,
     capacity: Option<u64>,
+    budget: Option<u64>,
     size: Option<u64>,
     message_size: Option<u64>,
     count: Option<u32>,
     value: Option<i64>,
     message_type: Option<i64>,
     priority: Option<u16>,
+    history: Option<u64>,
+    slow: Option<Slow>,
+    retries: Option<u32>,
+    visibility: Option<Duration>,
+    framing: Option<Framing>,
     timeout: Option<Duration>,
 }
 
@@ -47,12 +53,18 @@ impl Options {
             create: false,
             mode: None,
             capacity: None,
+            budget: None,
             size: None,
             message_size: None,
             count: None,
             value: None,
             message_type: None,
             priority: None,
+            history: None,
+            slow: None,
+            retries: None,
+            visibility: None,
+            framing: None,
             timeout: None,
         }
     }
@@ -68,12 +80,18 @@ impl Options {
             OptionName::Create => self.create,
             OptionName::Mode => self.mode.is_some(),
             OptionName::Capacity => self.capacity.is_some(),
+            OptionName::Budget => self.budget.is_some(),
             OptionName::Size => self.size.is_some(),
             OptionName::MessageSize => self.message_size.is_some(),
             OptionName::Count => self.count.is_some(),
             OptionName::Value => self.value.is_some(),
             OptionName::Type => self.message_type.is_some(),
             OptionName::Prio => self.priority.is_some(),
+            OptionName::History => self.history.is_some(),
+            OptionName::Slow => self.slow.is_some(),
+            OptionName::Retries => self.retries.is_some(),
+            OptionName::Visibility => self.visibility.is_some(),
+            OptionName::Framing => self.framing.is_some(),
             OptionName::Timeout => self.timeout.is_some(),
         }
     }
@@ -96,6 +114,11 @@ impl Options {
     /// `capacity`: how much may wait in it; bytes or messages, as the mechanism counts ([`OptionName::Capacity`]).
     pub const fn capacity(&self) -> Option<u64> {
         self.capacity
+    }
+
+    /// `budget`: how many bytes may wait in it, where a send is never to wait for room.
+    pub const fn budget(&self) -> Option<u64> {
+        self.budget
     }
 
     /// `size`: the bytes of a memory or file.
@@ -128,6 +151,31 @@ impl Options {
         self.priority.map(u32::from)
     }
 
+    /// `history`: with how many earlier messages of each publisher a subscriber begins.
+    pub const fn history(&self) -> Option<u64> {
+        self.history
+    }
+
+    /// `slow`: what becomes of a subscriber that is slower than the publishers.
+    pub const fn slow(&self) -> Option<Slow> {
+        self.slow
+    }
+
+    /// `retries`: how often a job is handed out before it is put aside; 0 for any number of times.
+    pub const fn retries(&self) -> Option<u32> {
+        self.retries
+    }
+
+    /// `visibility`: for how long a job may be worked on before somebody else may have it; more than 0.
+    pub const fn visibility(&self) -> Option<Duration> {
+        self.visibility
+    }
+
+    /// `framing`: how messages are told apart in a stream of bytes.
+    pub const fn framing(&self) -> Option<Framing> {
+        self.framing
+    }
+
     /// `timeout`: how long to wait at most.
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout
@@ -158,6 +206,15 @@ impl Options {
     /// It is above [`Options::MOST_BYTES`].
     pub fn with_capacity(mut self, capacity: u64) -> Result<Self, ValueError> {
         self.capacity = Some(within("capacity", capacity, 0, Self::MOST_BYTES)?);
+        Ok(self)
+    }
+
+    /// With `budget`, in bytes.
+    ///
+    /// # Errors
+    /// It is 0 or above [`Options::MOST_BYTES`].
+    pub fn with_budget(mut self, budget: u64) -> Result<Self, ValueError> {
+        self.budget = Some(within("budget", budget, 1, Self::MOST_BYTES)?);
         Ok(self)
     }
 
@@ -211,6 +268,47 @@ impl Options {
     pub fn with_priority(mut self, priority: u32) -> Result<Self, ValueError> {
         self.priority = Some(within("prio", priority, 0, 32_767)? as u16);
         Ok(self)
+    }
+
+    /// With `history`, in messages.
+    #[must_use]
+    pub fn with_history(mut self, messages: u64) -> Self {
+        self.history = Some(messages);
+        self
+    }
+
+    /// With `slow`.
+    #[must_use]
+    pub fn with_slow(mut self, slow: Slow) -> Self {
+        self.slow = Some(slow);
+        self
+    }
+
+    /// With `retries`.
+    #[must_use]
+    pub fn with_retries(mut self, retries: u32) -> Self {
+        self.retries = Some(retries);
+        self
+    }
+
+    /// With `visibility`.
+    ///
+    /// # Errors
+    /// It is 0: nobody could work on anything.
+    pub fn with_visibility(mut self, visibility: Duration) -> Result<Self, ValueError> {
+        if visibility.is_zero() {
+            let why = "visibility 0 leaves no time to work";
+            return Err(ValueError::new(why, "a visibility is longer than 0; without one it has no end"));
+        }
+        self.visibility = Some(visibility);
+        Ok(self)
+    }
+
+    /// With `framing`.
+    #[must_use]
+    pub fn with_framing(mut self, framing: Framing) -> Self {
+        self.framing = Some(framing);
+        self
     }
 
     /// With `timeout`.

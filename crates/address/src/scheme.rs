@@ -1,6 +1,9 @@
 //! The table of schemes.
 
-use crate::OptionName::{self, Capacity, Count, Create, MessageSize, Mode, Prio, Size, Timeout, Type, Value};
+use crate::OptionName::{
+    self, Budget, Capacity, Count, Create, Framing, History, MessageSize, Mode, Prio, Retries, Size, Slow,
+    Timeout, Type, Value, Visibility,
+};
 
 /// What there is to say of a scheme, for a help text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,21 +24,39 @@ pub struct Scheme {
 impl Scheme {
     /// All schemes, in the order of the table at the head of this crate.
     pub const ALL: &'static [Self] = &[
-        row("pipe", "pipe:", "anonymous pipe", "pipe:", &[Capacity, Timeout]),
-        row("exec", "exec:COMMAND", "standard input and output of a command", "exec:sort -n", &[Timeout]),
-        row("fd", "fd:N", "inherited descriptor", "fd:3", &[Timeout]),
-        row("-", "-", "standard input and output", "-", &[Timeout]),
-        row("fifo", "fifo:/path", "named pipe", "fifo:/run/jobs", &[Create, Mode, Capacity, Timeout]),
+        row("pipe", "pipe:", "anonymous pipe", "pipe:", &[Capacity, Framing, Timeout]),
+        row(
+            "exec",
+            "exec:COMMAND",
+            "standard input and output of a command",
+            "exec:sort -n",
+            &[Framing, Timeout],
+        ),
+        row("fd", "fd:N", "inherited descriptor", "fd:3", &[Framing, Timeout]),
+        row("-", "-", "standard input and output", "-", &[Framing, Timeout]),
+        row(
+            "fifo",
+            "fifo:/path",
+            "named pipe",
+            "fifo:/run/jobs",
+            &[Create, Mode, Capacity, Framing, Timeout],
+        ),
         row(
             "file",
             "file:/path",
             "file, appended to and followed",
             "file:/var/log/jobs",
-            &[Create, Mode, Timeout],
+            &[Create, Mode, Budget, Framing, Timeout],
         ),
-        row("mmap", "mmap:/path", "mapped file", "mmap:/run/ring", &[Create, Mode, Size, Timeout]),
+        row("mmap", "mmap:/path", "mapped file", "mmap:/run/ring", RING),
         row("lock", "lock:/path", "advisory lock on a file", "lock:/run/jobs.lock", &[Create, Mode, Timeout]),
-        row("unix", "unix:/path or unix:@name", "Unix stream socket", "unix:/run/jobs.sock", UNIX),
+        row(
+            "unix",
+            "unix:/path or unix:@name",
+            "Unix stream socket",
+            "unix:/run/jobs.sock",
+            &[Create, Mode, Capacity, Framing, Timeout],
+        ),
         row(
             "unix-dgram",
             "unix-dgram:/path or unix-dgram:@name",
@@ -50,8 +71,8 @@ impl Scheme {
             "unix-seqpacket:@jobs",
             UNIX,
         ),
-        row("tcp", "tcp:host:port", "TCP", "tcp:localhost:7000", &[Timeout]),
-        row("udp", "udp:host:port", "UDP", "udp:[::1]:7000", &[Timeout]),
+        row("tcp", "tcp:host:port", "TCP", "tcp:localhost:7000", &[Capacity, Framing, Timeout]),
+        row("udp", "udp:host:port", "UDP", "udp:[::1]:7000", &[Capacity, Timeout]),
         row("raw", "raw:proto@host", "raw IP socket", "raw:icmp@127.0.0.1", &[Timeout]),
         row(
             "sysv-msg",
@@ -67,7 +88,7 @@ impl Scheme {
             "sysv-sem:0x7477/0",
             &[Create, Mode, Count, Value, Timeout],
         ),
-        row("sysv-shm", "sysv-shm:KEY", "System V shared memory", "sysv-shm:0x7477", &[Create, Mode, Size]),
+        row("sysv-shm", "sysv-shm:KEY", "System V shared memory", "sysv-shm:0x7477", RING),
         row(
             "posix-mq",
             "posix-mq:/name",
@@ -82,7 +103,7 @@ impl Scheme {
             "posix-sem:/turn",
             &[Create, Mode, Value, Timeout],
         ),
-        row("posix-shm", "posix-shm:/name", "POSIX shared memory", "posix-shm:/frame", &[Create, Mode, Size]),
+        row("posix-shm", "posix-shm:/name", "POSIX shared memory", "posix-shm:/frame", RING),
         row(
             "signal",
             "signal:PID[/NAME]",
@@ -92,8 +113,20 @@ impl Scheme {
         ),
         row("eventfd", "eventfd:", "event counter", "eventfd:", &[Value, Timeout]),
         row("memfd", "memfd:", "memory with a descriptor and seals", "memfd:", &[Size]),
-        row("topic", "topic:NAME", "bus: every subscriber gets every message", "topic:prices", BUS),
-        row("queue", "queue:NAME", "bus: one consumer gets each message", "queue:jobs", BUS),
+        row(
+            "topic",
+            "topic:NAME",
+            "bus: every subscriber gets every message",
+            "topic:prices",
+            &[Create, Mode, Capacity, Budget, History, Slow, Timeout],
+        ),
+        row(
+            "queue",
+            "queue:NAME",
+            "bus: one consumer gets each message",
+            "queue:jobs",
+            &[Create, Mode, Capacity, Budget, Retries, Visibility, Timeout],
+        ),
         row(
             "latest",
             "latest:NAME",
@@ -101,7 +134,7 @@ impl Scheme {
             "latest:plant/speed",
             &[Create, Mode, MessageSize, Timeout],
         ),
-        row("rpc", "rpc:NAME", "bus: a service to call", "rpc:resize", BUS),
+        row("rpc", "rpc:NAME", "bus: a service to call", "rpc:resize", &[Create, Mode, Capacity, Timeout]),
     ];
 
     /// The scheme of a name, given without its colon.
@@ -115,8 +148,8 @@ impl Scheme {
     }
 }
 
-const UNIX: &[OptionName] = &[Create, Mode, Timeout];
-const BUS: &[OptionName] = &[Create, Mode, Capacity, Size, MessageSize, Timeout];
+const UNIX: &[OptionName] = &[Create, Mode, Capacity, Timeout];
+const RING: &[OptionName] = &[Create, Mode, Capacity, Budget, Size, Timeout];
 
 const fn row(
     name: &'static str,

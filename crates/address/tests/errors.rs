@@ -63,8 +63,8 @@ fn refused() {
         (
             "exec:ls ?.c",
             ".c",
-            "option .c is unknown; exec takes timeout; a question mark in the command is %3F, like \
-             exec:ls ?timeout=2s",
+            "option .c is unknown; exec takes framing and timeout; a question mark in the command is %3F, like \
+             exec:ls ?framing=lines",
         ),
         ("fd:-1", "-1", "descriptor -1 is too small; a descriptor is 0 to 2147483647, like fd:3"),
         ("fd:+1", "+1", "descriptor +1 is not a whole number; a descriptor is 0 to 2147483647, like fd:3"),
@@ -85,8 +85,8 @@ fn refused() {
         (
             "unix:@x?mode=0600",
             "mode",
-            "option mode does not apply to an abstract name, which has no file; unix takes timeout, like \
-             unix:@x?timeout=2s",
+            "option mode does not apply to an abstract name, which has no file; unix takes capacity, framing and \
+             timeout, like unix:@x?capacity=64",
         ),
         // The Internet.
         ("tcp:", "", "host and port are missing; the address is tcp:host:port, like tcp:localhost:7000"),
@@ -272,23 +272,24 @@ fn refused() {
         (
             "fifo:/x?",
             "",
-            "an option is missing; fifo takes create, mode, capacity and timeout; a question mark in the path is %3F, \
+            "an option is missing; fifo takes create, mode, capacity, framing and timeout; a question mark in the path is %3F, \
              like fifo:/x?create",
         ),
         (
             "tcp:h:1?timout=2s",
             "timout",
-            "option timout is unknown; did you mean timeout? tcp takes timeout, like tcp:h:1?timeout=2s",
+            "option timout is unknown; did you mean timeout? tcp takes capacity, framing and timeout, like \
+             tcp:h:1?timeout=2s",
         ),
         (
             "fifo:/x?size=1M",
             "size",
-            "option size does not apply to fifo; fifo takes create, mode, capacity and timeout, like fifo:/x?create",
+            "option size does not apply to fifo; fifo takes create, mode, capacity, framing and timeout, like fifo:/x?create",
         ),
         (
             "fd:3?create",
             "create",
-            "option create does not apply to fd; fd takes timeout, like fd:3?timeout=2s",
+            "option create does not apply to fd; fd takes framing and timeout, like fd:3?framing=lines",
         ),
         (
             "fifo:/x?mode=0600&create&mode=0640",
@@ -335,6 +336,33 @@ fn refused() {
              memfd:?size=1M",
         ),
         (
+            "file:/log?budget=0",
+            "0",
+            "budget 0 is too small; a budget is 1 to 9223372036854775807, and may end in k (1024), M or G, like \
+             file:/log?budget=64M",
+        ),
+        (
+            "tcp:h:1?budget=1M",
+            "budget",
+            "option budget does not apply to tcp; tcp takes capacity, framing and timeout, like tcp:h:1?capacity=64",
+        ),
+        (
+            "unix-dgram:@x?framing=lines",
+            "framing",
+            "option framing does not apply to unix-dgram; unix-dgram takes capacity and timeout, like \
+             unix-dgram:@x?capacity=64",
+        ),
+        (
+            "exec:cat?framing=line",
+            "line",
+            "framing line is unknown; a framing is frame, lines, nul, len or raw, like exec:cat?framing=lines",
+        ),
+        (
+            "-?framing=",
+            "",
+            "framing is missing; a framing is frame, lines, nul, len or raw, like -?framing=lines",
+        ),
+        (
             "-?timeout=2",
             "2",
             "timeout 2 has no unit; a timeout is a whole number and ns, us, ms, s or m, like -?timeout=2s",
@@ -379,6 +407,68 @@ fn refused() {
             "eventfd:?value=-1",
             "-1",
             "value -1 is too small; a value of eventfd is 0 to 4294967295, like eventfd:?value=1",
+        ),
+        // Options of the bus.
+        (
+            "topic:x?slow=drop",
+            "drop",
+            "slow drop is unknown; slow is block, drop-oldest, drop-newest or disconnect, like topic:x?slow=drop-oldest",
+        ),
+        (
+            "topic:x?slow=",
+            "",
+            "slow is missing; slow is block, drop-oldest, drop-newest or disconnect, like topic:x?slow=drop-oldest",
+        ),
+        (
+            "topic:x?history=-1",
+            "-1",
+            "history -1 is too small; a history is 0 to 18446744073709551615, like topic:x?history=10",
+        ),
+        (
+            "topic:x?histroy=1",
+            "histroy",
+            "option histroy is unknown; did you mean history? topic takes create, mode, capacity, budget, history, slow \
+             and timeout, like topic:x?history=10",
+        ),
+        (
+            "topic:x?retries=1",
+            "retries",
+            "option retries does not apply to topic; topic takes create, mode, capacity, budget, history, slow and \
+             timeout, like topic:x?create",
+        ),
+        (
+            "queue:x?retries=4294967296",
+            "4294967296",
+            "number of retries 4294967296 is too large; a number of retries is 0 to 4294967295, like queue:x?retries=5",
+        ),
+        (
+            "queue:x?visibility=30",
+            "30",
+            "visibility 30 has no unit; a visibility is a whole number and ns, us, ms, s or m, like \
+             queue:x?visibility=30s",
+        ),
+        (
+            "queue:x?visibility=0s",
+            "0s",
+            "visibility 0 leaves no time to work; a visibility is longer than 0; without one it has no end, like \
+             queue:x?visibility=30s",
+        ),
+        (
+            "queue:x?history=1",
+            "history",
+            "option history does not apply to queue; queue takes create, mode, capacity, budget, retries, visibility \
+             and timeout, like queue:x?create",
+        ),
+        (
+            "latest:x?capacity=1k",
+            "capacity",
+            "option capacity does not apply to latest; latest takes create, mode, message-size and timeout, like \
+             latest:x?create",
+        ),
+        (
+            "rpc:x?budget=1k",
+            "budget",
+            "option budget does not apply to rpc; rpc takes create, mode, capacity and timeout, like rpc:x?create",
         ),
     ] {
         let error = text.parse::<Address>().expect_err(text);
@@ -470,13 +560,18 @@ fn constructors_refuse_what_no_address_holds() {
     let none = Options::new;
     assert!(none().with_mode(0o1000).is_err());
     assert!(none().with_capacity(u64::MAX).is_err());
+    assert!(none().with_budget(0).is_err());
+    assert!(none().with_budget(u64::MAX).is_err());
     assert!(none().with_size(0).is_err());
     assert!(none().with_message_size(0).is_err());
     assert!(none().with_count(0).is_err());
     assert!(none().with_message_type(-1).is_err());
     assert!(none().with_priority(32_768).is_err());
     let error = Address::new(Endpoint::Pipe, none().with_create()).unwrap_err();
-    assert_eq!(error.to_string(), "option create does not apply to pipe; pipe takes capacity and timeout");
+    assert_eq!(
+        error.to_string(),
+        "option create does not apply to pipe; pipe takes capacity, framing and timeout"
+    );
     let error = Address::new(Endpoint::Eventfd, none().with_value(-1)).unwrap_err();
     assert_eq!(error.to_string(), "value -1 is too small; a value of eventfd is 0 to 4294967295");
     let address = Address::from(Endpoint::Pipe).with_options(none().with_timeout(Duration::ZERO)).unwrap();

@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use twixt_address::{
-    AbstractName, Address, BusName, Command, Descriptor, Endpoint, FilePath, Host, HostPort, OptionName,
-    Options, PosixName, Protocol, Scheme, SemName, SignalName, SignalTarget, SocketPath, SysvId, SysvKey,
-    UnixKind, UnixName,
+    AbstractName, Address, BusName, Command, Descriptor, Endpoint, FilePath, Framing, Host, HostPort,
+    OptionName, Options, PosixName, Protocol, Scheme, SemName, SignalName, SignalTarget, Slow, SocketPath,
+    SysvId, SysvKey, UnixKind, UnixName,
 };
 
 fn endpoint(text: &str) -> Endpoint {
@@ -27,17 +27,21 @@ fn accepted() {
         "pipe:?capacity=1M&timeout=2s",
         "exec:ls -t /tmp | head -1 && echo 'a:b=c'",
         "exec:date +%25s",
+        "exec:jq .?framing=frame",
         "fd:0",
         "fd:2147483647?timeout=0s",
         "-",
         "-?timeout=10ms",
+        "-?framing=raw",
         "fifo:/run/jobs?create&mode=0640&capacity=64k&timeout=2m",
         "fifo:./x",
         "fifo:-",
         "file:log",
+        "file:/var/log/jobs?create&mode=0640&budget=64M&framing=nul&timeout=1s",
         "file:/a b/ç,@:&=#",
         "file:/%FF",
         "mmap:/run/ring?create&size=1G",
+        "mmap:/run/ring?create&capacity=0",
         "lock:/run/jobs.lock?timeout=1ns",
         "unix:/run/jobs.sock?create&mode=0666",
         "unix:jobs.sock",
@@ -48,11 +52,15 @@ fn accepted() {
         "unix:@a%00b",
         "unix-dgram:/run/log",
         "unix-seqpacket:@jobs?timeout=2s",
+        "unix-seqpacket:/run/jobs?capacity=0",
+        "unix-dgram:@log?capacity=64k",
         "tcp:localhost:7000",
         "tcp:127.0.0.1:0",
+        "tcp:localhost:7000?capacity=64k&framing=len&timeout=1s",
         "tcp:[::1]:80",
         "tcp:[fe80::1%25eth0]:80",
         "udp:a-b_c.example.org.:65535",
+        "udp:[::1]:7?capacity=1M",
         "raw:icmp@127.0.0.1",
         "raw:253@[::1]",
         "sysv-msg:0x7477?create&mode=0600&capacity=16k&type=9223372036854775807",
@@ -62,6 +70,8 @@ fn accepted() {
         "sysv-sem:id=2147483647/0",
         "sysv-shm:ftok=./x,1",
         "sysv-shm:private?size=1",
+        "sysv-shm:0x1?create&mode=0660&budget=1G",
+        "posix-shm:/ring?capacity=4k",
         "posix-mq:/jobs?create&capacity=10&message-size=8k&prio=32767",
         "posix-mq:/...",
         "posix-sem:/turn?value=2147483647",
@@ -75,10 +85,13 @@ fn accepted() {
         "signal:1/33",
         "eventfd:?value=4294967295",
         "memfd:?size=4k",
-        "topic:plant/line-2/speed?create&capacity=0&size=1M&message-size=100",
+        "topic:plant/line-2/speed?create&mode=0660&capacity=0&history=18446744073709551615&slow=block&timeout=1s",
+        "topic:plant?budget=64M&history=0&slow=drop-oldest",
         "queue:a.b_c-D.9",
+        "queue:jobs?create&capacity=1M&retries=5&visibility=30s&timeout=1s",
+        "queue:jobs?budget=1G&retries=0&visibility=1ns",
         "latest:x?message-size=1",
-        "rpc:resize?timeout=1500ms",
+        "rpc:resize?create&mode=0600&capacity=64k&timeout=1500ms",
     ] {
         let address: Address = text.parse().unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(address.to_string(), text);
@@ -197,6 +210,10 @@ fn options_mean_what_they_say() {
     assert_eq!(fifo.capacity(), Some(3072));
     assert_eq!(fifo.timeout(), Some(Duration::from_micros(250)));
     assert_eq!(fifo.size(), None);
+    assert_eq!((fifo.budget(), fifo.framing()), (None, None));
+    let file = options("file:/x?budget=1k&framing=nul");
+    assert_eq!((file.budget(), file.framing()), (Some(1024), Some(Framing::Nul)));
+    assert!(file.has(OptionName::Budget) && file.has(OptionName::Framing) && !file.has(OptionName::Capacity));
     assert_eq!(options("memfd:?size=1G").size(), Some(1 << 30));
     let queue = options("posix-mq:/x?message-size=8M&prio=0");
     assert_eq!((queue.message_size(), queue.priority(), queue.create()), (Some(8 << 20), Some(0), false));
@@ -204,6 +221,14 @@ fn options_mean_what_they_say() {
     assert_eq!((set.count(), set.value()), (Some(4), Some(2)));
     assert_eq!(options("sysv-msg:1?type=10").message_type(), Some(10));
     assert_eq!(options("signal:1?value=-1").value(), Some(-1));
+    let topic = options("topic:x?history=3&slow=disconnect");
+    assert_eq!((topic.history(), topic.slow()), (Some(3), Some(Slow::Disconnect)));
+    let queue = options("queue:x?retries=7&visibility=2m");
+    assert_eq!((queue.retries(), queue.visibility()), (Some(7), Some(Duration::from_secs(120))));
+    assert_eq!(
+        (queue.history(), queue.slow(), topic.retries(), topic.visibility()),
+        (None, None, None, None)
+    );
     let longest = options(&format!("-?timeout={}ns", Duration::MAX.as_nanos()));
     assert_eq!(longest.timeout(), Some(Duration::MAX));
 }
@@ -265,11 +290,8 @@ fn the_page_lists_the_options_of_each_scheme() {
         let first = format!("//! | `{}`", scheme.form.split(" or ").next().unwrap());
         let row = page.lines().find(|line| line.starts_with(&first)).expect(&first);
         let cell = row.split('|').nth(3).unwrap();
-        if !matches!(cell.trim(), "the same" | "as `topic:`") {
+        if cell.trim() != "the same" {
             above = OptionName::ALL.into_iter().filter(|o| cell.contains(&format!("`{o}`"))).collect();
-        }
-        if cell.trim() == "as `topic:`" {
-            above = Scheme::of("topic").unwrap().options.to_vec();
         }
         assert_eq!(above, scheme.options, "{row}");
     }

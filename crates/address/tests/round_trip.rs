@@ -10,9 +10,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use twixt_address::{
-    AbstractName, Address, BusName, Command, Descriptor, Endpoint, FilePath, Host, HostPort, OptionName,
-    Options, ParseError, Pid, PosixName, ProcessGroup, Protocol, SemName, SignalName, SignalTarget,
-    SocketPath, SysvId, SysvKey, UnixKind, UnixName,
+    AbstractName, Address, BusName, Command, Descriptor, Endpoint, FilePath, Framing, Host, HostPort,
+    OptionName, Options, ParseError, Pid, PosixName, ProcessGroup, Protocol, SemName, SignalName,
+    SignalTarget, Slow, SocketPath, SysvId, SysvKey, UnixKind, UnixName,
 };
 
 /// Bytes with more than their share of what the grammar itself uses.
@@ -160,6 +160,10 @@ fn with_option(endpoint: Endpoint, options: Options, name: OptionName) -> BoxedS
         OptionName::Capacity => {
             quantity(0).prop_map(move |it| set(options.clone().with_capacity(it))).boxed()
         }
+        OptionName::Budget => quantity(1).prop_map(move |it| set(options.clone().with_budget(it))).boxed(),
+        OptionName::Framing => {
+            select(Framing::ALL.to_vec()).prop_map(move |it| options.clone().with_framing(it)).boxed()
+        }
         OptionName::Size => quantity(1).prop_map(move |it| set(options.clone().with_size(it))).boxed(),
         OptionName::MessageSize => {
             quantity(1).prop_map(move |it| set(options.clone().with_message_size(it))).boxed()
@@ -171,6 +175,14 @@ fn with_option(endpoint: Endpoint, options: Options, name: OptionName) -> BoxedS
         OptionName::Prio => {
             (0..=32_767_u32).prop_map(move |it| set(options.clone().with_priority(it))).boxed()
         }
+        OptionName::History => any::<u64>().prop_map(move |it| options.clone().with_history(it)).boxed(),
+        OptionName::Slow => {
+            select(Slow::ALL.to_vec()).prop_map(move |it| options.clone().with_slow(it)).boxed()
+        }
+        OptionName::Retries => any::<u32>().prop_map(move |it| options.clone().with_retries(it)).boxed(),
+        OptionName::Visibility => timeout()
+            .prop_map(move |it| set(options.clone().with_visibility(it.max(Duration::from_nanos(1)))))
+            .boxed(),
         OptionName::Timeout => timeout().prop_map(move |it| options.clone().with_timeout(it)).boxed(),
         OptionName::Value => {
             let range = match endpoint {
@@ -204,7 +216,7 @@ fn nearly() -> impl Strategy<Value = String> {
     let schemes: Vec<_> = Address::schemes().iter().map(|scheme| scheme.name).collect();
     let pieces =
         "0x7477 id= ftok= private / , @ [::1] : localhost 80 -1 0 007 %3F %zz %00 % ? & = create mode=0600 \
-                  capacity=64k timeout=2s size= value=-1 type=1 prio=5 count=4 icmp /USR1 /a .. é \u{202e}"
+                  capacity=64k budget=1M framing=lines timeout=2s size= value=-1 type=1 prio=5 count=4 history=1 slow=block retries=3 visibility=1s icmp /USR1 /a .. é \u{202e}"
             .split(' ')
             .collect::<Vec<_>>();
     let piece = prop_oneof![9 => select(pieces).prop_map(str::to_owned), 1 => any::<String>()];

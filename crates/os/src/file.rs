@@ -12,3 +12,10 @@ pub use unlink::UnlinkGuard;
 pub(crate) use identity::Identity;
 pub(crate) use reserve::{reserve, reserve_error};
 pub(crate) use unlink::hold;
+
+/// For the crates above that keep files of their own: files that have their name when they are whole, and the reasons why
+/// they could not be made.
+pub mod making {
+    pub use super::reserve::{reserve, reserve_error};
+    pub use super::whole::create;
+}

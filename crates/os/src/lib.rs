@@ -59,6 +59,12 @@ pub mod unix;
 
 pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, Limit, Mechanism, Object, Result};
+#[doc(hidden)]
+pub use file::making;
+#[doc(hidden)]
+pub use maker::Maker;
 pub use mode::{Mode, NotAMode};
 pub use rustix::io::Errno;
 pub use wait::Wait;
+#[doc(hidden)]
+pub use wait::timespec;

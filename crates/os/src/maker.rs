@@ -4,9 +4,12 @@ use twixt_sys::fork;
 
 /// Whoever made something that is undone on drop: in every other process, dropping undoes nothing.
 ///
+/// For guards of the crates above.
+///
 /// A process id alone would not do: ids are used again, and the first process of every PID namespace has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Maker {
+#[non_exhaustive]
+pub enum Maker {
     /// The number that the process has and no descendant of it.
     Epoch(u64),
     /// Its id, where the kernel cannot wipe a page on `fork(2)`.
@@ -15,7 +18,7 @@ pub(crate) enum Maker {
 
 impl Maker {
     /// The process that runs. Costs no system call, after the first time.
-    pub(crate) fn this() -> Self {
+    pub fn this() -> Self {
         match fork::epoch() {
             0 => Self::Pid(std::process::id()),
             epoch => Self::Epoch(epoch),
@@ -23,7 +26,8 @@ impl Maker {
     }
 
     /// Whether it is the process that runs.
-    pub(crate) fn is_this(self) -> bool {
+    #[inline]
+    pub fn is_this(self) -> bool {
         match self {
             Self::Epoch(epoch) => epoch == fork::epoch(),
             Self::Pid(pid) => pid == std::process::id(),
@@ -31,10 +35,10 @@ impl Maker {
     }
 }
 
-#[cfg(test)]
+/// For tests.
 impl Maker {
     /// What a forked child finds in its copy: another process.
-    pub(crate) fn another() -> Self {
+    pub fn another() -> Self {
         match Self::this() {
             Self::Epoch(epoch) => Self::Epoch(epoch + 1),
             Self::Pid(pid) => Self::Pid(pid + 1),

@@ -19,6 +19,7 @@ pub(crate) mod accept;
 pub mod icmp;
 mod inet;
 mod ip;
+pub(crate) mod many;
 mod options;
 pub mod ping;
 pub mod raw;
@@ -27,4 +28,5 @@ pub(crate) mod transfer;
 pub mod udp;
 
 pub use ip::IpOptions;
+pub use many::MOST_AT_ONCE;
 pub use options::Options;

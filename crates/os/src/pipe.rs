@@ -48,6 +48,7 @@ mod capacity;
 mod end;
 mod reader;
 mod splice;
+mod vectored;
 mod writer;
 
 pub use reader::Reader;

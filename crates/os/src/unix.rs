@@ -42,6 +42,7 @@ mod seqpacket;
 mod socket;
 mod stream;
 mod takeover;
+mod vectored;
 
 pub use crate::file::UnlinkGuard;
 pub use address::Address;
@@ -54,3 +55,4 @@ pub use message::{Attachments, Received};
 pub use seqpacket::Seqpacket;
 pub(crate) use socket::cut_error;
 pub use stream::Stream;
+pub use vectored::Appended;

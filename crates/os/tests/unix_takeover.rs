@@ -14,7 +14,7 @@ use paths::{at, mode, names, stale, taking_over};
 use support::{kind, later, name, soon};
 use twixt_os::unix::{Address, BindOptions, Datagram, SeqpacketListener, Stream, StreamListener};
 use twixt_os::{Deadline, Errno, ErrorKind, Wait};
-use twixt_testkit::{call, command, scratch, test, under_storm};
+use twixt_testkit::{call, command, root, scratch, test, under_storm};
 
 #[test]
 fn a_stale_path_is_taken_over() {
@@ -368,4 +368,52 @@ fn a_guard_follows_no_change_of_directory() {
     let scratch = scratch();
     test.child("server").arg(scratch.path().display()).spawn().succeed();
     assert_eq!(names(scratch.path()), [""; 0]);
+}
+
+#[test]
+fn a_path_that_cannot_be_made_is_an_error_of_binding() {
+    let test = test!();
+    test.role("stranger", |peer| {
+        let error = taking_over().listen::<Stream>(&peer.arg(0).parse().unwrap()).unwrap_err();
+        assert_eq!((error.kind(), error.operation()), (ErrorKind::PermissionDenied, "bind"), "{error}");
+        assert!(error.advice().unwrap().contains("directory"), "{error}");
+        assert!(!error.to_string().contains(".lock"), "{error}");
+    });
+    let scratch = scratch();
+    let error = taking_over().listen::<Stream>(&at(&scratch.path().join("nowhere/s"))).unwrap_err();
+    assert_eq!((error.errno(), error.operation()), (Some(Errno::NOENT), "bind"), "{error}");
+    assert_eq!(error.advice(), Some("make its directory first"));
+    assert!(!error.to_string().contains(".lock"), "{error}");
+    if let Err(missing) = root() {
+        return test.skip(&missing);
+    }
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    test.child("stranger").as_nobody().arg(scratch.path().join("s").display()).spawn().succeed();
+}
+
+#[test]
+fn the_descriptor_limit_is_named() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    use std::os::fd::AsRawFd;
+    let test = test!();
+    test.role("limited", |peer| {
+        let address = peer.arg(0).parse().unwrap();
+        let listener = StreamListener::bind(&address).unwrap();
+        let next = fs::File::open("/").unwrap().as_raw_fd() as u64;
+        let limited = |room| {
+            let limit = Rlimit { current: Some(next + room), maximum: Some(1024) };
+            setrlimit(Resource::Nofile, limit).unwrap();
+        };
+        // Room for the socket, and none for the lock.
+        limited(1);
+        let locked = taking_over().listen::<Stream>(&address).unwrap_err();
+        limited(0);
+        let guarded = listener.unlink_on_drop().unwrap_err();
+        for error in [locked, guarded] {
+            assert_eq!(error.errno(), Some(Errno::MFILE), "{error}");
+            assert_eq!(error.limit().unwrap().name, "RLIMIT_NOFILE", "{error}");
+        }
+    });
+    let scratch = scratch();
+    test.child("limited").arg(scratch.path().join("s").display()).spawn().succeed();
 }

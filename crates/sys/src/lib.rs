@@ -7,6 +7,7 @@
 //!
 //! Errors are the kernel's own, as [`Errno`].
 
+pub mod barrier;
 mod call;
 pub mod fork;
 pub mod mapping;
@@ -14,10 +15,14 @@ pub mod mq;
 pub mod ofd_lock;
 pub mod pipe;
 pub mod posix_sem;
+pub mod process_memory;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod sysv;
+pub mod trace;
+pub mod usage;
+pub mod words;
 
 pub use mapping::{Access, Fault, Mapping};
 pub use rustix::io::Errno;

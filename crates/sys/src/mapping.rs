@@ -363,6 +363,23 @@ impl Mapping {
         Ok(unsafe { AtomicU64::from_ptr(at) })
     }
 
+    /// The `count` 64-bit words from `offset` (a multiple of 8) on as atomics; needs write access.
+    ///
+    /// For code that goes through many of them: the range is checked once, here. Nothing is checked later: of memory that
+    /// somebody may truncate, ask [`Mapping::check`] before relying on what was loaded.
+    ///
+    /// # Errors
+    /// As [`Mapping::atomic_u32`].
+    pub fn words(&self, offset: usize, count: usize) -> Result<&[AtomicU64], Fault> {
+        let len = count.checked_mul(size_of::<u64>()).ok_or(Fault::OutOfBounds)?;
+        let at = self.aligned::<AtomicU64>(self.writable(offset, len)?)?;
+        self.check()?;
+        // SAFETY: `writable` proved that `count` words from there are mapped for writing while `self` is borrowed, which is
+        // less than `isize::MAX` bytes as all that is mapped, and they are aligned; an `AtomicU64` is like a `u64` in
+        // memory, every value is one of its, and they are accessed by atomics only.
+        Ok(unsafe { core::slice::from_raw_parts(at, count) })
+    }
+
     /// Loads the 32-bit word at `offset` (a multiple of 4); works on read-only mappings too.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use core::mem::MaybeUninit;
 use core::ptr;
+use core::sync::atomic::AtomicU64;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::pipe::{IoSliceRaw, SpliceFlags};
@@ -133,6 +134,33 @@ pub fn vmsplice(pipe: BorrowedFd<'_>, bytes: &'static [u8], flags: SpliceFlags) 
     let slices = [IoSliceRaw::from_slice(bytes)];
     // SAFETY: the descriptor can write, so the kernel only reads the bytes, which are never freed or changed.
     unsafe { rustix::pipe::vmsplice(pipe, &slices, flags) }
+}
+
+/// As [`vmsplice`], of the first `len` bytes of memory that may change meanwhile: whoever reads the pipe before the
+/// memory is written to again has what was there, and otherwise has what is there then.
+///
+/// # Errors
+/// As [`vmsplice`], and `EINVAL` if there are not so many bytes.
+pub fn vmsplice_words(
+    pipe: BorrowedFd<'_>,
+    words: &'static [AtomicU64],
+    from: usize,
+    len: usize,
+    flags: SpliceFlags,
+) -> Result<usize, Errno> {
+    let is_within = from.checked_add(len).is_some_and(|end| end <= size_of_val(words));
+    if flags.contains(SpliceFlags::GIFT) || !is_within {
+        return Err(Errno::INVAL);
+    }
+    if access_of(pipe)? == libc::O_RDONLY {
+        return Err(Errno::BADF);
+    }
+    let start = words.as_ptr().cast::<u8>().wrapping_add(from);
+    let slice = libc::iovec { iov_base: start.cast_mut().cast(), iov_len: len };
+    // SAFETY: the descriptor can write, so the kernel only reads `len` bytes from `start`, which lie within `words`; those are
+    // never freed, and atomics, which may change while they are read.
+    let moved = unsafe { libc::vmsplice(pipe.as_raw_fd(), &raw const slice, 1, flags.bits()) };
+    Ok(checked(moved as i64)? as usize)
 }
 
 /// `vmsplice(2)` out of a pipe: copies what the pipe holds into `buffer`. Unlike `read(2)` it can be told by a flag

@@ -228,3 +228,11 @@ pub fn die_with_parent(command: &mut Command) {
     // SAFETY: between fork and exec `request` makes only async-signal-safe calls: prctl and getppid.
     unsafe { command.pre_exec(request) };
 }
+
+/// Has the command start with no signal blocked, whatever the spawning thread blocks: a mask is inherited otherwise.
+#[doc(alias = "sigprocmask")]
+pub fn unblock_signals(command: &mut Command) {
+    let unblock = || crate::signal::change_mask(crate::signal::How::Set, 0).map(drop).map_err(Into::into);
+    // SAFETY: between fork and exec `unblock` makes only an async-signal-safe call: sigprocmask. It allocates nothing.
+    unsafe { command.pre_exec(unblock) };
+}

@@ -12,6 +12,8 @@ macro_rules! calls {
 calls! {
     ACCEPT = SYS_accept4,
     CONNECT = SYS_connect,
+    EPOLL_PWAIT = SYS_epoll_pwait,
+    EPOLL_PWAIT2 = SYS_epoll_pwait2,
     FCNTL = SYS_fcntl,
     FLOCK = SYS_flock,
     FUTEX = SYS_futex,
@@ -19,6 +21,8 @@ calls! {
     MQ_SEND = SYS_mq_timedsend,
     MSGRCV = SYS_msgrcv,
     MSGSND = SYS_msgsnd,
+    NANOSLEEP = SYS_clock_nanosleep,
+    OPENAT = SYS_openat,
     PPOLL = SYS_ppoll,
     PWRITEV2 = SYS_pwritev2,
     READ = SYS_read,

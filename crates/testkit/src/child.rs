@@ -84,7 +84,7 @@ impl Spawn {
         }
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let binary = env::current_exe().expect("the test's own binary");
         let mut words = self.wrapper.iter().map(Into::into).chain([binary.into_os_string()]);
         let mut command = Command::new(words.next().expect("at least the binary"));
@@ -191,6 +191,16 @@ impl Child {
         kill_process(pid, signal).expect("a child that was not waited for exists");
     }
 
+    /// Stops it with SIGSTOP, and waits until all its threads stand still: the signal itself only asks for that.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let end = Instant::now() + HANG;
+        while !stands_still(self.process.id()) {
+            assert!(Instant::now() < end, "the child {} did not stop", self.pid());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Kills it with SIGKILL and waits for its end.
     pub fn kill(mut self) {
         self.signal(Signal::KILL);
@@ -220,28 +230,44 @@ impl Child {
     ///
     /// `numbers` are system call numbers, as `/proc/PID/task/TID/syscall` shows them.
     pub fn wait_until_blocked_in(&self, numbers: &[i64]) {
-        let end = Instant::now() + HANG;
-        while !self.is_blocked_in(numbers) {
-            assert!(Instant::now() < end, "the child never blocked in any of {numbers:?}");
-            assert!(!self.is_dead(), "the child ended and never blocked in any of {numbers:?}");
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until_blocked_in(self.process.id(), numbers);
     }
+}
 
-    /// Whether it has ended and only waits to be waited for.
-    fn is_dead(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
-        stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('Z'))
+/// Waits until the kernel shows a thread of a process asleep in one of these system calls.
+///
+/// `numbers` are system call numbers, as `/proc/PID/task/TID/syscall` shows them.
+pub fn wait_until_blocked_in(pid: u32, numbers: &[i64]) {
+    let end = Instant::now() + HANG;
+    while !is_blocked_in(pid, numbers) {
+        assert!(Instant::now() < end, "process {pid} never blocked in any of {numbers:?}");
+        assert!(!is_dead(pid), "process {pid} ended and never blocked in any of {numbers:?}");
+        thread::sleep(Duration::from_millis(1));
     }
+}
 
-    fn is_blocked_in(&self, numbers: &[i64]) -> bool {
-        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else { return false };
-        threads.flatten().any(|thread| {
-            let call = std::fs::read_to_string(thread.path().join("syscall")).unwrap_or_default();
-            let number = call.split(' ').next().and_then(|word| word.parse().ok());
-            number.is_some_and(|number| numbers.contains(&number))
-        })
-    }
+/// Whether each thread is stopped.
+fn stands_still(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+    })
+}
+
+/// Whether it has ended and only waits to be waited for.
+fn is_dead(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('Z'))
+}
+
+fn is_blocked_in(pid: u32, numbers: &[i64]) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        let call = std::fs::read_to_string(thread.path().join("syscall")).unwrap_or_default();
+        let number = call.split(' ').next().and_then(|word| word.parse().ok());
+        number.is_some_and(|number| numbers.contains(&number))
+    })
 }
 
 impl Drop for Child {

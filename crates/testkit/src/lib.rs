@@ -30,8 +30,9 @@ mod program;
 mod storm;
 pub mod strace;
 mod test;
+mod traced;
 
-pub use child::{Child, Spawn};
+pub use child::{Child, Spawn, wait_until_blocked_in};
 pub use compile::compile_c;
 pub use defer::{Defer, defer};
 pub use names::{unique_key, unique_name};
@@ -40,6 +41,7 @@ pub use program::output;
 pub use storm::{Storm, under_storm};
 pub use tempfile::TempDir;
 pub use test::{Peer, Test};
+pub use traced::{Step, Traced};
 
 /// How long anything may take before it counts as hung. Nothing in a test may come near it.
 pub(crate) const HANG: std::time::Duration = std::time::Duration::from_secs(90);
@@ -50,6 +52,16 @@ pub fn scratch() -> TempDir {
         .prefix("twixt-test-")
         .tempdir()
         .expect("a directory in the system's temporary directory")
+}
+
+/// A directory for a bus of the test's own, on tmpfs as the user's is: what `$TWIXT_BUS` may name. Removed with all it holds
+/// when dropped.
+pub fn bus() -> TempDir {
+    let shared_memory = std::path::Path::new("/dev/shm");
+    tempfile::Builder::new()
+        .prefix("twixt-test-bus-")
+        .tempdir_in(shared_memory)
+        .expect("a directory in /dev/shm")
 }
 
 /// How many descriptors this process has.

@@ -37,18 +37,28 @@ pub fn calls(child: Spawn) -> Result<BTreeMap<String, u64>, Missing> {
 pub const ROUNDS: u64 = 100;
 
 /// How many calls more of each kind a role makes for 200 rounds than for 100; `role` makes the child that plays so many.
+/// One call in ten rounds is noise: what is so near to a whole number a round is that number.
 ///
 /// # Errors
 /// Those of [`calls`].
 pub fn cost(role: impl Fn(u64) -> Spawn) -> Result<BTreeMap<String, u64>, Missing> {
-    let once = calls(role(ROUNDS))?;
-    let mut more = calls(role(2 * ROUNDS))?;
+    Ok(difference(&calls(role(ROUNDS))?, calls(role(2 * ROUNDS))?))
+}
+
+/// [`cost`] of counts that were made otherwise: of [`ROUNDS`] rounds, and of twice as many.
+pub fn difference(once: &BTreeMap<String, u64>, mut more: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     for (call, count) in &mut more {
         *count = count.saturating_sub(once.get(call).copied().unwrap_or_default());
     }
-    // The life of a process and of its threads is not the same twice: a few calls come and go.
-    more.retain(|_, count| *count > ROUNDS / 10);
-    Ok(more)
+    // The life of a process and of its threads is not the same twice: a few calls come and go, of these kinds as of others.
+    more.retain(|_, count| {
+        let nearest = (*count + ROUNDS / 2) / ROUNDS * ROUNDS;
+        if count.abs_diff(nearest) <= ROUNDS / 10 {
+            *count = nearest;
+        }
+        *count > 0
+    });
+    more
 }
 
 /// What [`cost`] is to be: so many of each call in all rounds together, and none of another kind.

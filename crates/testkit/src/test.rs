@@ -1,8 +1,11 @@
 //! A test function and the roles that its child processes play.
 
 use std::io::{BufRead, Write};
+use std::sync::Once;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::{env, io, process, thread};
+
+use twixt_sys::signal::{ActionFlags, Kind, Reaction, current, install, with_signals_blocked};
 
 use crate::HANG;
 use crate::child::Spawn;
@@ -35,9 +38,25 @@ impl Test {
     pub fn new(here: &str) -> Self {
         // `crate::module::test_function::here`, from which libtest leaves out the crate.
         let path = here.strip_suffix("::here").unwrap_or(here);
-        let name = path.split_once("::").map_or(path, |(_crate, rest)| rest).to_owned();
+        Self::named(path.split_once("::").map_or(path, |(_crate, rest)| rest))
+    }
+
+    /// A test that is no function, under a harness of its own (`harness = false`), by the name that it has there. Such a
+    /// harness calls [`role`](Self::role) before it runs anything.
+    pub fn named(name: &str) -> Self {
+        let name = name.to_owned();
+        if env::var_os(ROLE).is_none() {
+            MINDED.call_once(mind_signals);
+        }
         let _watched = watch(name.clone());
         Self { name, _watched }
+    }
+
+    /// The same, which may take as long as it likes: for what is only run when asked for.
+    #[must_use]
+    pub fn unwatched(mut self) -> Self {
+        self._watched = mpsc::channel().0;
+        self
     }
 
     /// The name under which the test harness knows it.
@@ -75,16 +94,31 @@ impl Test {
     }
 }
 
+static MINDED: Once = Once::new();
+
+/// What a script's `&` or `nohup` ignores, the programs under test would ignore, too: whoever starts the tests makes no
+/// difference to them.
+fn mind_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        if current(signal).is_ok_and(|found| found.kind == Kind::Ignore) {
+            let installed = install(signal, Reaction::Default, ActionFlags::empty(), 0);
+            installed.expect("the default can be had again").keep();
+        }
+    }
+}
+
 /// Ends the process if it is still in this test after [`HANG`]: a hang must fail, not stall the run. Dropping what this
 /// returns ends the watch.
 fn watch(name: String) -> Sender<()> {
     let (watched, end) = mpsc::channel();
-    thread::spawn(move || {
+    let watch = move || {
         if end.recv_timeout(HANG) == Err(RecvTimeoutError::Timeout) {
             let _ = writeln!(io::stderr(), "test {name} hung; the process ends here");
             process::abort();
         }
-    });
+    };
+    // Signals to the process are for the test, which may block them.
+    with_signals_blocked(|| thread::spawn(watch));
     watched
 }
 

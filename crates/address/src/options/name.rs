@@ -9,9 +9,11 @@ pub enum OptionName {
     Create,
     /// `mode`: the permission bits of a new object.
     Mode,
-    /// `capacity`: how much may wait in it. Pipes, FIFOs and System V message queues count bytes; POSIX message
-    /// queues and the bus count messages.
+    /// `capacity`: how much may wait in it. Pipes, FIFOs, System V message queues, the buffers of sockets, rings in shared
+    /// memory and the bus count bytes; POSIX message queues count messages.
     Capacity,
+    /// `budget`: how many bytes may wait where a send is never to wait for room.
+    Budget,
     /// `size`: the bytes of a memory or file.
     Size,
     /// `message-size`: the most bytes of one message.
@@ -24,22 +26,38 @@ pub enum OptionName {
     Type,
     /// `prio`: the priority of POSIX messages.
     Prio,
+    /// `history`: with how many earlier messages of each publisher a subscriber begins.
+    History,
+    /// `slow`: what becomes of a subscriber that is too slow.
+    Slow,
+    /// `retries`: how often a job is handed out before it is put aside.
+    Retries,
+    /// `visibility`: for how long a job may be worked on before somebody else may have it.
+    Visibility,
+    /// `framing`: how messages are told apart in a stream of bytes.
+    Framing,
     /// `timeout`: how long to wait at most.
     Timeout,
 }
 
 impl OptionName {
     /// All options, in the order in which they print.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::Create,
         Self::Mode,
         Self::Capacity,
+        Self::Budget,
         Self::Size,
         Self::MessageSize,
         Self::Count,
         Self::Value,
         Self::Type,
         Self::Prio,
+        Self::History,
+        Self::Slow,
+        Self::Retries,
+        Self::Visibility,
+        Self::Framing,
         Self::Timeout,
     ];
 
@@ -49,12 +67,18 @@ impl OptionName {
             Self::Create => "create",
             Self::Mode => "mode",
             Self::Capacity => "capacity",
+            Self::Budget => "budget",
             Self::Size => "size",
             Self::MessageSize => "message-size",
             Self::Count => "count",
             Self::Value => "value",
             Self::Type => "type",
             Self::Prio => "prio",
+            Self::History => "history",
+            Self::Slow => "slow",
+            Self::Retries => "retries",
+            Self::Visibility => "visibility",
+            Self::Framing => "framing",
             Self::Timeout => "timeout",
         }
     }
@@ -65,12 +89,18 @@ impl OptionName {
             Self::Create => "create",
             Self::Mode => "mode=0600",
             Self::Capacity => "capacity=64",
+            Self::Budget => "budget=64M",
             Self::Size => "size=1M",
             Self::MessageSize => "message-size=8k",
             Self::Count => "count=4",
             Self::Value => "value=1",
             Self::Type => "type=10",
             Self::Prio => "prio=5",
+            Self::History => "history=10",
+            Self::Slow => "slow=drop-oldest",
+            Self::Retries => "retries=5",
+            Self::Visibility => "visibility=30s",
+            Self::Framing => "framing=lines",
             Self::Timeout => "timeout=2s",
         }
     }
@@ -81,12 +111,26 @@ impl OptionName {
             Self::Create => "make the object if there is none",
             Self::Mode => "permission bits of a new object, in octal",
             Self::Capacity => "how much may wait in it, in bytes or messages",
+            Self::Budget => "never wait for room, and refuse what exceeds so many waiting bytes",
             Self::Size => "bytes of the memory or file, with k, M or G",
             Self::MessageSize => "most bytes of one message, with k, M or G",
             Self::Count => "semaphores of a new set",
             Self::Value => "initial value, or the value that goes with a signal",
             Self::Type => "type of messages to send or receive",
             Self::Prio => "priority of messages to send, 0 to 32767",
+            Self::History => "how many earlier messages of each publisher to begin with",
+            Self::Slow => {
+                "what becomes of a subscriber that is too slow: block, drop-oldest, drop-newest or disconnect"
+            }
+            Self::Retries => {
+                "how often a job is handed out before it is put aside; 0 for any number of times"
+            }
+            Self::Visibility => {
+                "how long a job may be worked on before somebody else may have it, in ns, us, ms, s or m"
+            }
+            Self::Framing => {
+                "how messages are told apart in a stream of bytes: frame, lines, nul, len or raw"
+            }
             Self::Timeout => "longest wait, in ns, us, ms, s or m",
         }
     }

@@ -15,13 +15,19 @@ impl Options {
             OptionName::Create => Ok(self.with_create()),
             OptionName::Mode => self.with_mode(mode(text)?),
             OptionName::Capacity => self.with_capacity(bytes("capacity", text, 0)?),
+            OptionName::Budget => self.with_budget(bytes("budget", text, 1)?),
             OptionName::Size => self.with_size(bytes("size", text, 1)?),
             OptionName::MessageSize => self.with_message_size(bytes("message-size", text, 1)?),
             OptionName::Count => self.with_count(integer("count", text, 1, 65_536)?),
             OptionName::Value => Ok(self.with_value(integer("value", text, i64::MIN, i64::MAX)?)),
             OptionName::Type => self.with_message_type(integer("type", text, 1, i64::MAX)?),
             OptionName::Prio => self.with_priority(integer("prio", text, 0, 32_767)?),
-            OptionName::Timeout => Ok(self.with_timeout(duration(text)?)),
+            OptionName::History => Ok(self.with_history(integer("history", text, 0, u64::MAX)?)),
+            OptionName::Slow => Ok(self.with_slow(text.parse()?)),
+            OptionName::Retries => Ok(self.with_retries(integer("number of retries", text, 0, u32::MAX)?)),
+            OptionName::Visibility => self.with_visibility(duration("visibility", text)?),
+            OptionName::Framing => Ok(self.with_framing(text.parse()?)),
+            OptionName::Timeout => Ok(self.with_timeout(duration("timeout", text)?)),
         }
     }
 }
@@ -38,12 +44,18 @@ impl fmt::Display for Options {
                 OptionName::Create => Ok(()),
                 OptionName::Mode => write!(f, "={:04o}", self.mode.unwrap_or_default()),
                 OptionName::Capacity => write!(f, "={}", Bytes(self.capacity.unwrap_or_default())),
+                OptionName::Budget => write!(f, "={}", Bytes(self.budget.unwrap_or_default())),
                 OptionName::Size => write!(f, "={}", Bytes(self.size.unwrap_or_default())),
                 OptionName::MessageSize => write!(f, "={}", Bytes(self.message_size.unwrap_or_default())),
                 OptionName::Count => write!(f, "={}", self.count.unwrap_or_default()),
                 OptionName::Value => write!(f, "={}", self.value.unwrap_or_default()),
                 OptionName::Type => write!(f, "={}", self.message_type.unwrap_or_default()),
                 OptionName::Prio => write!(f, "={}", self.priority.unwrap_or_default()),
+                OptionName::History => write!(f, "={}", self.history.unwrap_or_default()),
+                OptionName::Slow => write!(f, "={}", self.slow.unwrap_or_default()),
+                OptionName::Retries => write!(f, "={}", self.retries.unwrap_or_default()),
+                OptionName::Visibility => write!(f, "={}", Span(self.visibility.unwrap_or_default())),
+                OptionName::Framing => write!(f, "={}", self.framing.unwrap_or_default()),
                 OptionName::Timeout => write!(f, "={}", Span(self.timeout.unwrap_or_default())),
             }?;
         }
@@ -75,7 +87,7 @@ pub fn parse_size(text: &str) -> Result<u64, ValueError> {
 /// # Errors
 /// The number or the unit is missing or none.
 pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
-    duration(text)
+    duration("timeout", text)
 }
 
 fn mode(text: &str) -> Result<u32, ValueError> {
@@ -138,11 +150,11 @@ impl fmt::Display for Bytes {
 const UNITS: [(&str, u128); 5] =
     [("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 
-fn duration(text: &str) -> Result<Duration, ValueError> {
-    let right = "a timeout is a whole number and ns, us, ms, s or m";
-    let wrong = |why: &str| Err(ValueError::new(format!("timeout {} {why}", shown(text)), right));
+fn duration(what: &str, text: &str) -> Result<Duration, ValueError> {
+    let right = || format!("a {what} is a whole number and ns, us, ms, s or m");
+    let wrong = |why: &str| Err(ValueError::new(format!("{what} {} {why}", shown(text)), right()));
     if text.is_empty() {
-        return Err(ValueError::new("timeout is missing", right));
+        return Err(ValueError::new(format!("{what} is missing"), right()));
     }
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);

@@ -48,6 +48,8 @@ pub enum ErrorKind {
     Malformed,
     /// Another process shortened the file behind a mapping.
     Truncated,
+    /// The receiver was too slow, and what it had not received was overwritten.
+    Overrun,
     /// This kernel, file system or object has no such operation.
     Unsupported,
     /// Anything else; the errno says more.
@@ -99,7 +101,7 @@ impl ErrorKind {
             Self::NoSpace => io::ErrorKind::StorageFull,
             Self::TooLong | Self::InvalidInput | Self::OutOfRange => io::ErrorKind::InvalidInput,
             Self::Busy => io::ErrorKind::ResourceBusy,
-            Self::Malformed => io::ErrorKind::InvalidData,
+            Self::Malformed | Self::Overrun => io::ErrorKind::InvalidData,
             Self::Truncated => io::ErrorKind::UnexpectedEof,
             Self::Unsupported => io::ErrorKind::Unsupported,
             Self::Other => io::ErrorKind::Other,

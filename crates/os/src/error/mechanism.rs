@@ -73,4 +73,14 @@ mechanisms! {
     Udp => "udp", "UDP socket";
     /// `raw(7)`
     Raw => "raw", "raw socket";
+    /// A descriptor of whatever kind.
+    Descriptor => "fd", "descriptor";
+    /// Standard input and output.
+    Stdio => "-", "standard input and output";
+    /// A channel between threads of one process.
+    Local => "local", "channel within the process";
+    /// A link between two processes that name each other.
+    Direct => "direct", "direct link";
+    /// The zero-copy bus.
+    Bus => "bus", "bus";
 }

@@ -14,7 +14,7 @@ use crate::{Errno, Error, ErrorKind, Limit, Mechanism, Object, Wait};
 /// `posix_fallocate(3)`: makes the file at least `len` bytes long and has its file system provide for all of them.
 ///
 /// A file system that runs full leaves the length as it was, if it is one that can reserve.
-pub(crate) fn reserve(file: BorrowedFd<'_>, len: u64) -> Result<(), Errno> {
+pub fn reserve(file: BorrowedFd<'_>, len: u64) -> Result<(), Errno> {
     if len == 0 {
         return Ok(());
     }
@@ -45,7 +45,7 @@ fn append_zeros(file: BorrowedFd<'_>, len: u64) -> Result<(), Errno> {
 }
 
 /// Why no space could be had for a file of `needed` bytes.
-pub(crate) fn reserve_error(
+pub fn reserve_error(
     mechanism: Mechanism,
     operation: &'static str,
     object: Object,

@@ -13,7 +13,7 @@ use crate::{Errno, Mode};
 /// symbolic link.
 ///
 /// `fill` may run twice, on another file the second time. The stat is of the file as it was when it got its name.
-pub(crate) fn create(
+pub fn create(
     path: &Path,
     mode: Mode,
     fill: impl Fn(BorrowedFd<'_>) -> Result<(), Errno>,

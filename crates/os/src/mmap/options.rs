@@ -1,7 +1,9 @@
 //! Which part of a file to map, and how.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 use rustix::process::Resource;
@@ -190,6 +192,48 @@ impl Options {
             .make(path, len)
             .map_err(|errno| reserve_error(Mechanism::Mmap, "create", Object::path(path), errno, len))?;
         self.map_as(file, Object::path(path))
+    }
+
+    /// The same, with what `prepare` writes to the memory before the file has its name: whoever opens it finds that there.
+    ///
+    /// `prepare` may run twice, on another file the second time, where the file system has no `O_TMPFILE`.
+    ///
+    /// ```
+    /// use twixt_os::mmap::Options;
+    /// # let directory = twixt_testkit::scratch();
+    /// # let path = directory.path().join("board");
+    /// let board = Options::new().create_with(&path, 4096, |memory| memory.write(0, b"header"))?;
+    /// assert_eq!(board.len(), 4096);
+    /// # Ok::<(), twixt_os::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Options::create`], and that of `prepare`; then there is no file.
+    pub fn create_with(
+        &self,
+        path: impl AsRef<Path>,
+        len: usize,
+        prepare: impl Fn(Arc<Memory>) -> Result<()>,
+    ) -> Result<MappedFile> {
+        let (path, size) = (path.as_ref(), self.file_len(path.as_ref(), len)?);
+        let object = Object::path(path);
+        let unprepared = Cell::new(None);
+        let made = whole::create(path, self.mode, |file| {
+            reserve(file, size)?;
+            let mapping = Mapping::shared(file, 0, len, Access::ReadWrite)?;
+            prepare(Arc::new(Memory::new(mapping, Mechanism::Mmap, object.clone()))).map_err(|error| {
+                unprepared.set(Some(error));
+                Errno::CANCELED
+            })
+        });
+        match unprepared.take() {
+            Some(error) => Err(error),
+            None => {
+                let (file, _) = made
+                    .map_err(|errno| reserve_error(Mechanism::Mmap, "create", object.clone(), errno, size))?;
+                self.map_as(file, object)
+            }
+        }
     }
 
     /// Maps a file that may or may not exist: [`MappedFile::open_or_create`].

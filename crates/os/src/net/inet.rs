@@ -116,6 +116,7 @@ impl Socket {
         }
     }
 
+    #[cold]
     pub(super) fn error(&self, operation: &'static str, errno: Errno) -> Error {
         let error = Error::kernel(self.mechanism, operation, self.object.clone(), errno);
         match errno {

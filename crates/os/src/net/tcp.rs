@@ -25,6 +25,7 @@ mod connect;
 mod listener;
 mod option;
 mod stream;
+mod vectored;
 
 pub use connect::ConnectOptions;
 pub use listener::{ListenOptions, Listener};

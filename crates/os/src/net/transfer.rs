@@ -3,10 +3,11 @@
 //! Every send has `MSG_NOSIGNAL`, and no call makes the open file description non-blocking, which other processes may
 //! share: where the caller has a deadline, each single call says `MSG_DONTWAIT`.
 
+use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
 use rustix::event::PollFlags;
-use rustix::net::{RecvFlags, SendFlags, recv};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
 use crate::wait::Attempt;
 use crate::{Errno, Wait};
@@ -26,8 +27,16 @@ pub(crate) fn receive_flags(attempt: Attempt) -> RecvFlags {
 }
 
 /// `send(2)` once it can be done.
+#[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
-    wait.on_descriptor(fd, PollFlags::OUT, |attempt| rustix::net::send(fd, bytes, send_flags(attempt)))
+    wait.on_descriptor(fd, PollFlags::OUT, move |attempt| rustix::net::send(fd, bytes, send_flags(attempt)))
+}
+
+/// `sendmsg(2)` of several slices once it can be done.
+pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], wait: Wait) -> Result<usize, Errno> {
+    wait.on_descriptor(fd, PollFlags::OUT, |attempt| {
+        sendmsg(fd, slices, &mut SendAncillaryBuffer::default(), send_flags(attempt))
+    })
 }
 
 /// `send(2)` until all bytes are gone; `sent` grows as they go.
@@ -46,13 +55,14 @@ pub(crate) fn send_all(fd: BorrowedFd<'_>, bytes: &[u8], sent: &mut usize, wait:
 }
 
 /// `recv(2)` on a stream: 0 is its end.
+#[inline]
 pub(crate) fn receive(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
     flags: RecvFlags,
     wait: Wait,
 ) -> Result<usize, Errno> {
-    wait.on_descriptor(fd, PollFlags::IN, |attempt| {
+    wait.on_descriptor(fd, PollFlags::IN, move |attempt| {
         recv(fd, &mut *buffer, flags | receive_flags(attempt)).map(|(_, len)| len)
     })
 }

@@ -12,6 +12,7 @@
 //! # Ok::<(), twixt_os::Error>(())
 //! ```
 
+use std::io::{IoSlice, IoSliceMut};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -19,7 +20,7 @@ use rustix::net::{RecvFlags, SocketType, bind, connect, recv, recvfrom, sendto, 
 
 use crate::inherit::inherited_as;
 use crate::net::inet::{self, Socket as Inet, resolve};
-use crate::net::{IpOptions, Options, transfer};
+use crate::net::{IpOptions, Options, many, transfer};
 use crate::{Deadline, Errno, Error, Limit, Mechanism, Result, Wait};
 
 mod multicast;
@@ -529,6 +530,74 @@ impl Connected {
     #[doc(alias = "setsockopt")]
     pub fn ip_options(&self) -> IpOptions<'_> {
         self.inet.ip_options()
+    }
+}
+
+/// Several messages with one system call.
+///
+/// ```
+/// use std::io::{IoSlice, IoSliceMut};
+/// use twixt_os::Wait;
+/// use twixt_os::net::udp::{Connected, Socket};
+/// let other = Socket::bind("127.0.0.1:0")?;
+/// let one = Connected::to(other.local_address()?)?;
+/// let messages = [IoSlice::new(b"first"), IoSlice::new(b"second")];
+/// assert_eq!(one.send_many_wait(&messages, Wait::forever())?, 2);
+///
+/// let (mut first, mut second, mut lens) = ([0; 16], [0; 16], [0; 2]);
+/// let mut rooms = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+/// assert_eq!(other.receive_many_wait(&mut rooms, &mut lens, Wait::forever())?, 2);
+/// assert_eq!(lens, [5, 6]);
+/// assert_eq!(&second[..6], b"second");
+/// # Ok::<(), twixt_os::Error>(())
+/// ```
+impl Connected {
+    /// `sendmmsg(2)`: sends several messages, one per slice, with one system call, and says how many went: as many as there
+    /// is room for, at least one, and no more than [`MOST_AT_ONCE`](crate::net::MOST_AT_ONCE). None of no messages.
+    ///
+    /// # Errors
+    /// As [`Connected::send_wait`] for the first message; what hinders a later one is told when that one is the first.
+    #[doc(alias = "sendmmsg")]
+    pub fn send_many_wait(&self, messages: &[IoSlice<'_>], wait: Wait) -> Result<usize> {
+        many::send(self.as_fd(), messages, wait)
+            .map_err(|errno| send_error(&self.inet, many::longest(messages), errno))
+    }
+
+    /// `recvmmsg(2)`: receives as many messages as are there, each into a room of its own, with one system call; waits for
+    /// the first one only. Gives how many came, and writes to `lens` how long they were: a message longer than its room
+    /// was cut. No more come than there are rooms and places in `lens`, nor than
+    /// [`MOST_AT_ONCE`](crate::net::MOST_AT_ONCE).
+    ///
+    /// # Errors
+    /// Those of [`Connected::receive_wait`], but that no message is too long.
+    #[doc(alias = "recvmmsg")]
+    pub fn receive_many_wait(
+        &self,
+        rooms: &mut [IoSliceMut<'_>],
+        lens: &mut [usize],
+        wait: Wait,
+    ) -> Result<usize> {
+        many::receive(self.as_fd(), rooms, lens, wait).map_err(|errno| self.inet.error("receive from", errno))
+    }
+}
+
+/// Several messages with one system call.
+impl Socket {
+    /// `recvmmsg(2)`: receives as many messages as are there, each into a room of its own, with one system call; waits for
+    /// the first one only. Gives how many came, and writes to `lens` how long they were: a message longer than its room
+    /// was cut. No more come than there are rooms and places in `lens`, nor than
+    /// [`MOST_AT_ONCE`](crate::net::MOST_AT_ONCE). Where they came from is not told.
+    ///
+    /// # Errors
+    /// Those of [`Socket::receive_from_wait`], but that no message is too long.
+    #[doc(alias = "recvmmsg")]
+    pub fn receive_many_wait(
+        &self,
+        rooms: &mut [IoSliceMut<'_>],
+        lens: &mut [usize],
+        wait: Wait,
+    ) -> Result<usize> {
+        many::receive(self.as_fd(), rooms, lens, wait).map_err(|errno| self.inet.error("receive from", errno))
     }
 }
 

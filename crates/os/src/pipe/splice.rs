@@ -1,10 +1,11 @@
 //! Moving pages instead of copying bytes: `splice(2)`, `tee(2)`, `vmsplice(2)`.
 
+use core::sync::atomic::AtomicU64;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{SpliceFlags, splice, tee};
-use twixt_sys::pipe::{vmsplice, without_sigpipe};
+use twixt_sys::pipe::{vmsplice, vmsplice_words, without_sigpipe};
 
 use crate::pipe::{Reader, Writer};
 use crate::wait::{Attempt, timespec};
@@ -284,6 +285,24 @@ impl Writer {
     pub fn vmsplice_wait(&self, bytes: &'static [u8], wait: Wait) -> Result<usize> {
         wait.on_descriptor(self.as_fd(), PollFlags::OUT, |attempt| {
             without_sigpipe(|| vmsplice(self.as_fd(), bytes, flags(attempt)))
+        })
+        .map_err(|errno| self.end().error("vmsplice to", errno))
+    }
+
+    /// As [`vmsplice_wait`](Self::vmsplice_wait), of `len` bytes from the byte `from` on, in memory that is written to again
+    /// later. Until the other side says that it has read them, they must be left alone: it reads what is there then.
+    ///
+    /// # Errors
+    /// As [`vmsplice`](Self::vmsplice), and [`InvalidInput`](crate::ErrorKind::InvalidInput) if there are not so many bytes.
+    pub fn vmsplice_words_wait(
+        &self,
+        words: &'static [AtomicU64],
+        from: usize,
+        len: usize,
+        wait: Wait,
+    ) -> Result<usize> {
+        wait.on_descriptor(self.as_fd(), PollFlags::OUT, |attempt| {
+            without_sigpipe(|| vmsplice_words(self.as_fd(), words, from, len, flags(attempt)))
         })
         .map_err(|errno| self.end().error("vmsplice to", errno))
     }

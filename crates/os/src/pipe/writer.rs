@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 
 use crate::inherit::inherited_as;
 use crate::pipe::{End, PIPE_BUF};
-use crate::{Deadline, Errno, Error, ErrorKind, Mechanism, Result, Wait};
+use crate::{Deadline, Error, ErrorKind, Mechanism, Result, Wait};
 
 /// The write end of a pipe or FIFO.
 ///
@@ -105,11 +105,12 @@ impl Writer {
     /// not for ever and the kernel can only be asked not to wait by way of `/proc/self/fd`, which is not there or
     /// not permitted.
     pub fn write_wait(&self, bytes: &[u8], wait: Wait) -> Result<usize> {
-        self.put(&[IoSlice::new(bytes)], wait).map_err(|errno| self.end.error(WRITE, errno))
+        self.put(&[IoSlice::new(bytes)], wait)
     }
 
-    fn put(&self, slices: &[IoSlice<'_>], wait: Wait) -> Result<usize, Errno> {
+    pub(super) fn put(&self, slices: &[IoSlice<'_>], wait: Wait) -> Result<usize> {
         wait.on_descriptor(self.as_fd(), PollFlags::OUT, |attempt| self.end.write(attempt, slices))
+            .map_err(|errno| self.end.error(WRITE, errno))
     }
 
     /// Writes all the bytes, waiting as long as it takes. Mostly one system call.
@@ -315,7 +316,7 @@ impl io::Write for &Writer {
     /// `writev(2)`: several slices in one system call, and as one piece up to [`PIPE_BUF`] bytes.
     #[doc(alias = "writev")]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.put(slices, Wait::forever()).map_err(|errno| self.end.error(WRITE, errno).into())
+        Ok(self.put(slices, Wait::forever())?)
     }
 
     /// Nothing is held back: the kernel has what was written.

@@ -115,6 +115,13 @@ impl Command {
         self
     }
 
+    /// Has the kernel kill it with SIGKILL when the thread ends that starts it, however that ends. What it has started itself
+    /// lives on.
+    pub fn die_with_parent(mut self) -> Self {
+        twixt_sys::spawn::die_with_parent(&mut self.inner);
+        self
+    }
+
     /// The standard library's command inside, for what has no method here.
     pub fn as_std_mut(&mut self) -> &mut std::process::Command {
         &mut self.inner

@@ -60,6 +60,17 @@ impl Duplex {
         self.reader.as_ref().ok_or_else(|| closed("read from", &self.job))
     }
 
+    /// Takes it apart: the command's input and output, for two threads, and the command.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) after a close.
+    pub fn into_parts(self) -> Result<(Writer, Reader, Job)> {
+        match (self.writer, self.reader) {
+            (Some(writer), Some(reader)) => Ok((writer, reader, self.job)),
+            _ => Err(closed("take apart", &self.job)),
+        }
+    }
+
     /// The command.
     pub fn job(&mut self) -> &mut Job {
         &mut self.job

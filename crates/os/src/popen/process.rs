@@ -13,6 +13,7 @@ use rustix::process::{
 };
 
 use crate::popen::Command;
+use crate::signal::SignalSet;
 use crate::wait::Attempt;
 use crate::{Errno, Error, ErrorKind, Limit, Mechanism, Object, Result, Wait};
 
@@ -32,6 +33,10 @@ const WAIT: &str = "wait for";
 impl Process {
     pub(super) fn start(mut command: Command) -> Result<Self> {
         reap_abandoned();
+        // Only where there is something to undo: a plain spawn is cheaper.
+        if !SignalSet::blocked().unwrap_or(SignalSet::ALL).is_empty() {
+            twixt_sys::spawn::unblock_signals(&mut command.inner);
+        }
         let child = command.inner.spawn().map_err(|error| explain_start(&command.object, &error))?;
         let pid = Pid::from_child(&child);
         match pidfd_open(pid, PidfdFlags::empty()) {

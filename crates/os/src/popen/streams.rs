@@ -44,6 +44,17 @@ impl Output {
         self.reader.as_ref().ok_or_else(|| closed("read from", &self.job))
     }
 
+    /// Takes it apart: the command's output, and the command.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) after a close.
+    pub fn into_parts(self) -> Result<(Reader, Job)> {
+        match self.reader {
+            Some(reader) => Ok((reader, self.job)),
+            None => Err(closed("take apart", &self.job)),
+        }
+    }
+
     /// The command.
     pub fn job(&mut self) -> &mut Job {
         &mut self.job
@@ -141,6 +152,17 @@ impl Input {
     /// [`InvalidInput`](ErrorKind::InvalidInput) after a close.
     pub fn writer(&self) -> Result<&Writer> {
         self.writer.as_ref().ok_or_else(|| closed("write to", &self.job))
+    }
+
+    /// Takes it apart: the command's input, and the command.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) after a close.
+    pub fn into_parts(self) -> Result<(Writer, Job)> {
+        match self.writer {
+            Some(writer) => Ok((writer, self.job)),
+            None => Err(closed("take apart", &self.job)),
+        }
     }
 
     /// The command.

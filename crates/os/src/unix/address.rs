@@ -141,6 +141,14 @@ impl Address {
         &self.0
     }
 
+    pub(crate) fn set_unnamed(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn raw_mut(&mut self) -> &mut UnixName {
+        &mut self.0
+    }
+
     pub(crate) fn object(&self) -> Object {
         if self.is_unnamed() { Object::Unnamed } else { Object::name(self.to_string()) }
     }

@@ -132,7 +132,7 @@ impl BindOptions {
         };
         match self.take_over {
             Some(wait) if address.as_path().is_some() => takeover::bind(&socket, address, wait, bind)?,
-            _ => bind().map_err(|errno| bind_error(&socket, errno))?,
+            _ => bind().map_err(|errno| bind_error(&socket, errno, address.as_path().is_some()))?,
         }
         if address.is_unnamed() {
             socket.object = socket.local_address()?.object();
@@ -147,16 +147,19 @@ impl Default for BindOptions {
     }
 }
 
-pub(super) fn bind_error(socket: &Socket, errno: Errno) -> Error {
+pub(super) fn bind_error(socket: &Socket, errno: Errno, has_path: bool) -> Error {
     let error = socket.error("bind", errno);
     match errno {
-        Errno::ADDRINUSE => error.with_advice(
-            "if its server has died, BindOptions::take_over_stale replaces it; otherwise choose another name",
+        // An abstract name dies with its server; a path stays, and can be taken over from a dead one.
+        Errno::ADDRINUSE if has_path => error.with_advice(
+            "if its server has died, remove the path or take it over (BindOptions::take_over_stale); otherwise choose \
+             another name",
         ),
+        Errno::ADDRINUSE => error.with_advice("somebody listens there; choose another name"),
         Errno::ACCESS => error.with_advice("making the socket file takes write permission on its directory"),
         Errno::NOENT => error.with_advice("make its directory first"),
         Errno::NOTDIR => error.with_kind(ErrorKind::NotFound),
-        _ => error,
+        _ => error.with_descriptor_limit(),
     }
 }
 
@@ -164,7 +167,7 @@ pub(super) fn bind_error(socket: &Socket, errno: Errno) -> Error {
 pub(super) fn unlink_guard(mechanism: Mechanism, address: &Address) -> Result<UnlinkGuard> {
     const OPERATION: &str = "guard the path of";
     let refuse = |kind, why| Error::refused(mechanism, OPERATION, address.object(), kind, why);
-    let fail = |errno| Error::kernel(mechanism, OPERATION, address.object(), errno);
+    let fail = |errno| Error::kernel(mechanism, OPERATION, address.object(), errno).with_descriptor_limit();
     let Some(path) = address.as_path() else {
         return Err(refuse(ErrorKind::InvalidInput, "its address is not a path"));
     };

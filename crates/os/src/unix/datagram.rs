@@ -17,14 +17,15 @@
 //! # Ok::<(), twixt_os::Error>(())
 //! ```
 
+use std::io::{IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::{connect, connect_unspec, recv, sendto};
 
 use crate::inherit::inherited_as;
-use crate::net::Options;
 use crate::net::transfer::{self, send_flags};
+use crate::net::{Options, many};
 use crate::unix::bind::unlink_guard;
 use crate::unix::socket::{Socket, attempt_of};
 use crate::unix::{Address, Attachments, BindOptions, Received, UnlinkGuard};
@@ -144,7 +145,7 @@ impl Datagram {
     /// As [`Datagram::send`], and what the named forms add, according to `wait`.
     pub fn send_wait(&self, message: &[u8], wait: Wait) -> Result<()> {
         let sent = transfer::send(self.as_fd(), message, wait).map(drop);
-        sent.map_err(|errno| self.socket.send_error(self.socket.object.clone(), message.len(), errno))
+        sent.map_err(|errno| self.socket.own_send_error(message.len(), errno))
     }
 
     /// `sendto(2)`: sends a message to an address; waits like [`Datagram::send`].
@@ -278,8 +279,9 @@ impl Datagram {
     /// # Errors
     /// As [`Datagram::receive_from`], and what the named forms add, according to `wait`.
     pub fn receive_from_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<(usize, Address)> {
-        let incoming = self.socket.receive_message(buffer, wait)?;
-        Ok((incoming.len, incoming.from.into()))
+        let mut from = Address::UNNAMED;
+        let incoming = self.socket.receive_message(buffer, Some(&mut from), wait)?;
+        Ok((incoming.len, from))
     }
 
     /// Copies as much of the next message as fits the buffer and says how long it is, which may be more than the
@@ -442,6 +444,15 @@ impl Datagram {
         received.ok_or_else(|| self.socket.refuse("receive from", ErrorKind::PeerGone, "it has ended"))
     }
 
+    /// As [`Datagram::receive_with_wait`], for those who receive often: into what was used before, so that nothing is
+    /// allocated where its vector has room.
+    ///
+    /// # Errors
+    /// As [`Datagram::receive_with_wait`]; `received` is empty then.
+    pub fn receive_into_wait(&self, buffer: &mut [u8], received: &mut Received, wait: Wait) -> Result<()> {
+        self.socket.receive_into(buffer, received, true, wait).map(drop)
+    }
+
     /// Has each message bring the credentials of its sender, for `receive_with`: `SO_PASSCRED`.
     ///
     /// Set it before the peer sends, or they are those of nobody. A socket without a name is given an abstract one by
@@ -528,6 +539,54 @@ impl Datagram {
     #[doc(alias = "setsockopt")]
     pub fn options(&self) -> Options<'_> {
         self.socket.options()
+    }
+}
+
+/// Several messages with one system call.
+///
+/// ```
+/// use std::io::{IoSlice, IoSliceMut};
+/// use twixt_os::Wait;
+/// use twixt_os::unix::Datagram;
+/// let (one, other) = Datagram::pair()?;
+/// let messages = [IoSlice::new(b"first"), IoSlice::new(b"second")];
+/// assert_eq!(one.send_many_wait(&messages, Wait::forever())?, 2);
+///
+/// let (mut first, mut second, mut lens) = ([0; 16], [0; 16], [0; 2]);
+/// let mut rooms = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+/// assert_eq!(other.receive_many_wait(&mut rooms, &mut lens, Wait::forever())?, 2);
+/// assert_eq!(lens, [5, 6]);
+/// assert_eq!(&second[..6], b"second");
+/// # Ok::<(), twixt_os::Error>(())
+/// ```
+impl Datagram {
+    /// `sendmmsg(2)`: sends several messages, one per slice, with one system call, and says how many went: as many as there
+    /// is room for, at least one, and no more than [`MOST_AT_ONCE`](crate::net::MOST_AT_ONCE). None of no messages.
+    ///
+    /// # Errors
+    /// As [`Datagram::send_wait`] for the first message; what hinders a later one is told when that one is the first.
+    #[doc(alias = "sendmmsg")]
+    pub fn send_many_wait(&self, messages: &[IoSlice<'_>], wait: Wait) -> Result<usize> {
+        many::send(self.as_fd(), messages, wait).map_err(|errno| {
+            self.socket.send_error(self.socket.object.clone(), many::longest(messages), errno)
+        })
+    }
+
+    /// `recvmmsg(2)`: receives as many messages as are there, each into a room of its own, with one system call; waits for
+    /// the first one only. Gives how many came, and writes to `lens` how long they were: a message longer than its room
+    /// was cut. No more come than there are rooms and places in `lens`, nor than
+    /// [`MOST_AT_ONCE`](crate::net::MOST_AT_ONCE). Descriptors that came along are closed.
+    ///
+    /// # Errors
+    /// Those of [`Datagram::receive_wait`], but that no message is too long.
+    #[doc(alias = "recvmmsg")]
+    pub fn receive_many_wait(
+        &self,
+        rooms: &mut [IoSliceMut<'_>],
+        lens: &mut [usize],
+        wait: Wait,
+    ) -> Result<usize> {
+        many::receive(self.as_fd(), rooms, lens, wait).map_err(|errno| self.socket.receive_error(errno))
     }
 }
 

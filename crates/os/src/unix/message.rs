@@ -111,41 +111,57 @@ pub struct Received {
 }
 
 impl Received {
+    /// An empty one, to receive into.
+    pub const fn new() -> Self {
+        Self { len: 0, descriptors: Vec::new(), credentials: None, pidfd: None, from: Address::UNNAMED }
+    }
+
+    /// Empties it, and closes what descriptors it has.
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+        self.descriptors.clear();
+        self.credentials = None;
+        self.pidfd = None;
+        self.from.set_unnamed();
+    }
+
     /// Reads the control messages.
     ///
     /// If the kernel had to leave descriptors out, the others are closed: an array with holes helps nobody.
-    pub(super) fn new(
+    pub(super) fn read(
+        &mut self,
         mechanism: Mechanism,
         object: &Object,
         incoming: &Incoming,
-        mut control: Control,
-    ) -> Result<Self> {
-        let mut received = Self {
-            len: incoming.len,
-            descriptors: Vec::new(),
-            credentials: None,
-            pidfd: None,
-            from: Address::from(incoming.from),
-        };
+        control: &mut Control,
+    ) -> Result<()> {
         while let Some(part) = control.next() {
             match part {
-                Part::Descriptors(descriptors) => received.descriptors.extend(descriptors),
-                Part::Credentials(credentials) => received.credentials = Some(credentials.into()),
-                Part::Pidfd(pidfd) => received.pidfd = Some(pidfd),
+                Part::Descriptors(descriptors) => self.descriptors.extend(descriptors),
+                Part::Credentials(credentials) => self.credentials = Some(credentials.into()),
+                Part::Pidfd(pidfd) => self.pidfd = Some(pidfd),
                 _ => {}
             }
         }
         if incoming.flags.contains(ReturnFlags::CTRUNC) {
             let why = format!(
                 "the kernel could install only {} of the descriptors that came with {} bytes; they were closed again",
-                received.descriptors.len(),
+                self.descriptors.len(),
                 incoming.len
             );
+            self.clear();
             let kind = ErrorKind::LimitReached;
             return Err(Error::refused(mechanism, "receive from", object.clone(), kind, why)
                 .with_limit(Limit::descriptors())
                 .with_advice("raise it with `ulimit -n`, or close descriptors"));
         }
-        Ok(received)
+        self.len = incoming.len;
+        Ok(())
+    }
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -14,11 +14,12 @@
 //! # Ok::<(), twixt_os::Error>(())
 //! ```
 
+use std::io::{IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::inherit::inherited_as;
-use crate::net::{Options, transfer};
+use crate::net::{Options, many, transfer};
 use crate::unix::connect::connect;
 use crate::unix::listener::sealed;
 use crate::unix::socket::{Socket, is_end};
@@ -150,9 +151,10 @@ impl Seqpacket {
     ///
     /// # Errors
     /// As [`Seqpacket::send`], and what the named forms add, according to `wait`.
+    #[inline]
     pub fn send_wait(&self, message: &[u8], wait: Wait) -> Result<()> {
         let sent = transfer::send(self.as_fd(), message, wait).map(drop);
-        sent.map_err(|errno| self.socket.send_error(self.socket.object.clone(), message.len(), errno))
+        sent.map_err(|errno| self.socket.own_send_error(message.len(), errno))
     }
 
     /// Receives a message and says how long it is; waits for one. `None` is the end: the peer has closed or shut down.
@@ -197,7 +199,7 @@ impl Seqpacket {
     /// # Errors
     /// As [`Seqpacket::receive`], and what the named forms add, according to `wait`.
     pub fn receive_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<Option<usize>> {
-        let incoming = self.socket.receive_message(buffer, wait)?;
+        let incoming = self.socket.receive_message(buffer, None, wait)?;
         Ok(if is_end(&incoming, false) { None } else { Some(incoming.len) })
     }
 
@@ -333,6 +335,67 @@ impl Seqpacket {
     /// As [`Seqpacket::receive_with`], and what the named forms add, according to `wait`.
     pub fn receive_with_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<Option<Received>> {
         self.socket.receive_with(buffer, wait)
+    }
+
+    /// As [`Seqpacket::receive_with_wait`], for those who receive often: into what was used before, so that nothing is
+    /// allocated where its vector has room. `false` is the end.
+    ///
+    /// `from` stays unnamed: all that comes over a connection comes from the same socket, whose
+    /// [address](Self::peer_address) can be had once, whereas the kernel would copy it out with each message.
+    ///
+    /// # Errors
+    /// As [`Seqpacket::receive_with_wait`]; `received` is empty then.
+    pub fn receive_into_wait(&self, buffer: &mut [u8], received: &mut Received, wait: Wait) -> Result<bool> {
+        self.socket.receive_into(buffer, received, false, wait)
+    }
+}
+
+/// Several messages with one system call.
+///
+/// ```
+/// use std::io::{IoSlice, IoSliceMut};
+/// use twixt_os::Wait;
+/// use twixt_os::unix::Seqpacket;
+/// let (one, other) = Seqpacket::pair()?;
+/// let messages = [IoSlice::new(b"first"), IoSlice::new(b"second")];
+/// assert_eq!(one.send_many_wait(&messages, Wait::forever())?, 2);
+///
+/// let (mut first, mut second, mut lens) = ([0; 16], [0; 16], [0; 2]);
+/// let mut rooms = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+/// assert_eq!(other.receive_many_wait(&mut rooms, &mut lens, Wait::forever())?, 2);
+/// assert_eq!(lens, [5, 6]);
+/// assert_eq!(&second[..6], b"second");
+/// # Ok::<(), twixt_os::Error>(())
+/// ```
+impl Seqpacket {
+    /// `sendmmsg(2)`: sends several messages, one per slice, with one system call, and says how many went: as many as there
+    /// is room for, at least one, and no more than [`MOST_AT_ONCE`](crate::net::MOST_AT_ONCE). None of no messages.
+    ///
+    /// # Errors
+    /// As [`Seqpacket::send_wait`] for the first message; what hinders a later one is told when that one is the first.
+    #[doc(alias = "sendmmsg")]
+    pub fn send_many_wait(&self, messages: &[IoSlice<'_>], wait: Wait) -> Result<usize> {
+        many::send(self.as_fd(), messages, wait).map_err(|errno| {
+            self.socket.send_error(self.socket.object.clone(), many::longest(messages), errno)
+        })
+    }
+
+    /// `recvmmsg(2)`: receives as many messages as are there, each into a room of its own, with one system call; waits for
+    /// the first one only. Gives how many came, and writes to `lens` how long they were: a message longer than its room
+    /// was cut. No more come than there are rooms and places in `lens`, nor than
+    /// [`MOST_AT_ONCE`](crate::net::MOST_AT_ONCE). Descriptors that came along are closed. A length of 0 is an empty message
+    /// or the end, which [`receive`](Self::receive) tells apart.
+    ///
+    /// # Errors
+    /// Those of [`Seqpacket::receive_wait`], but that no message is too long.
+    #[doc(alias = "recvmmsg")]
+    pub fn receive_many_wait(
+        &self,
+        rooms: &mut [IoSliceMut<'_>],
+        lens: &mut [usize],
+        wait: Wait,
+    ) -> Result<usize> {
+        many::receive(self.as_fd(), rooms, lens, wait).map_err(|errno| self.socket.receive_error(errno))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the three kinds of Unix socket have in common: the descriptor, its name in errors, and the calls.
 
+use std::io::IoSlice;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use twixt_sys::socket::{self as sys, Control, Incoming};
 
 use crate::net::Options;
 use crate::net::transfer::{self, Taken, or_ended, receive_flags, send_flags};
-use crate::unix::{Address, Attachments, Credentials, Received};
+use crate::unix::{Address, Appended, Attachments, Credentials, Received};
 use crate::{Errno, Error, ErrorKind, Limit, Mechanism, Object, Result, Wait};
 
 #[derive(Debug)]
@@ -156,50 +157,106 @@ impl Socket {
         attachments: &Attachments<'_>,
         wait: Wait,
     ) -> Result<usize> {
+        self.send_slices_with(&[IoSlice::new(bytes)], to, attachments, wait)
+    }
+
+    /// The same from several slices.
+    pub(super) fn send_slices_with(
+        &self,
+        slices: &[IoSlice<'_>],
+        to: Option<&Address>,
+        attachments: &Attachments<'_>,
+        wait: Wait,
+    ) -> Result<usize> {
         let control = attachments.to_control(self.mechanism, &self.object)?;
         let to_name = to.map(Address::raw);
-        let call = |attempt| sys::send(self.fd(), bytes, to_name, &control, send_flags(attempt));
+        let call = |attempt| sys::send(self.fd(), slices, to_name, &control, send_flags(attempt));
         let sent = match to {
             // Whether the receiver of that address has room cannot be polled for.
             Some(_) => wait.with_backoff(|| call(attempt_of(wait))),
             None => wait.on_descriptor(self.fd(), PollFlags::OUT, call),
         };
-        sent.map_err(|errno| match to {
-            Some(to) => self.send_error(to.object(), bytes.len(), errno),
-            None => self.send_error(self.object.clone(), bytes.len(), errno),
+        sent.map_err(|errno| {
+            let len = slices.iter().map(|slice| slice.len()).sum();
+            self.send_error(to.map_or_else(|| self.object.clone(), Address::object), len, errno)
         })
     }
 
-    /// Takes a message or a stretch of a stream with what came along.
+    /// Takes a message or a stretch of a stream with what came along; `None` is the end of a seqpacket connection.
     pub(super) fn receive_with(&self, buffer: &mut [u8], wait: Wait) -> Result<Option<Received>> {
+        let mut received = Received::new();
+        Ok(self.receive_into(buffer, &mut received, true, wait)?.then_some(received))
+    }
+
+    /// The same into what was used before, and the sender's address only if it is wanted; `false` is the end of a seqpacket
+    /// connection.
+    pub(super) fn receive_into(
+        &self,
+        buffer: &mut [u8],
+        received: &mut Received,
+        wants_from: bool,
+        wait: Wait,
+    ) -> Result<bool> {
+        received.clear();
         let room = buffer.len();
-        let take = |flags: RecvFlags| {
-            let mut control = Control::new();
-            let flags = flags | RecvFlags::CMSG_CLOEXEC;
-            let incoming = sys::receive(self.fd(), buffer, Some(&mut control), flags)?;
-            Ok(((incoming, control), incoming.len))
-        };
-        let (incoming, control) = if self.mechanism == Mechanism::UnixStream {
-            let mut take = take;
-            wait.on_descriptor(self.fd(), PollFlags::IN, |attempt| take(receive_flags(attempt)))
-                .map_err(|errno| self.receive_error(errno))?
-                .0
+        let mut control = Control::new();
+        let incoming = if self.mechanism == Mechanism::UnixStream {
+            let taken = wait.on_descriptor(self.fd(), PollFlags::IN, |attempt| {
+                let flags = receive_flags(attempt) | RecvFlags::CMSG_CLOEXEC;
+                sys::receive(self.fd(), buffer, Some(&mut control), None, flags)
+            });
+            taken.map_err(|errno| self.receive_error(errno))?
         } else {
-            let ended = || Ok((END, Control::new()));
-            let taken = transfer::take_message(self.fd(), room, self.keeps(), wait, take, ended);
+            let mut from = wants_from.then_some(received.from.raw_mut());
+            let take = |flags: RecvFlags| {
+                let (flags, from) = (flags | RecvFlags::CMSG_CLOEXEC, from.as_deref_mut());
+                let incoming = sys::receive(self.fd(), buffer, Some(&mut control), from, flags)?;
+                Ok((incoming, incoming.len))
+            };
+            let taken = transfer::take_message(self.fd(), room, self.keeps(), wait, take, || Ok(END));
             self.whole(taken, room)?
         };
         if self.mechanism == Mechanism::UnixSeqpacket && is_end(&incoming, !control.is_empty()) {
-            return Ok(None);
+            return Ok(false);
         }
-        Received::new(self.mechanism, &self.object, &incoming, control).map(Some)
+        received.read(self.mechanism, &self.object, &incoming, &mut control)?;
+        Ok(true)
     }
 
-    /// Takes a message; what was attached to it is closed. Says where it came from.
-    pub(super) fn receive_message(&self, buffer: &mut [u8], wait: Wait) -> Result<Incoming> {
+    /// Takes a stretch of a stream, and adds the descriptors that came along to those that the caller has.
+    pub(super) fn receive_appending(
+        &self,
+        buffer: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+        wait: Wait,
+    ) -> Result<Appended> {
+        let mut control = Control::new();
+        let incoming = wait
+            .on_descriptor(self.fd(), PollFlags::IN, |attempt| {
+                let flags = receive_flags(attempt) | RecvFlags::CMSG_CLOEXEC;
+                sys::receive(self.fd(), buffer, Some(&mut control), None, flags)
+            })
+            .map_err(|errno| self.receive_error(errno))?;
+        let lost_descriptors = incoming.flags.contains(rustix::net::ReturnFlags::CTRUNC);
+        while let Some(part) = control.next() {
+            if let (sys::Received::Descriptors(passed), false) = (part, lost_descriptors) {
+                descriptors.extend(passed);
+            }
+        }
+        Ok(Appended { len: incoming.len, lost_descriptors })
+    }
+
+    /// Takes a message; what was attached to it is closed. Says where it came from, if that is asked.
+    pub(super) fn receive_message(
+        &self,
+        buffer: &mut [u8],
+        mut from: Option<&mut Address>,
+        wait: Wait,
+    ) -> Result<Incoming> {
         let room = buffer.len();
         let take = |flags| {
-            let incoming = sys::receive(self.fd(), buffer, None, flags)?;
+            let from = from.as_deref_mut().map(Address::raw_mut);
+            let incoming = sys::receive(self.fd(), buffer, None, from, flags)?;
             Ok((incoming, incoming.len))
         };
         let taken = transfer::take_message(self.fd(), room, self.keeps(), wait, take, || Ok(END));
@@ -210,7 +267,7 @@ impl Socket {
     pub(super) fn peek_message(&self, buffer: &mut [u8], wait: Wait) -> Result<Incoming> {
         let mut peek = |attempt| {
             let flags = RecvFlags::PEEK | RecvFlags::TRUNC | receive_flags(attempt);
-            or_ended(self.fd(), wait, || sys::receive(self.fd(), buffer, None, flags), || Ok(END))
+            or_ended(self.fd(), wait, || sys::receive(self.fd(), buffer, None, None, flags), || Ok(END))
         };
         let peeked = wait.on_descriptor(self.fd(), PollFlags::IN, &mut peek);
         peeked.map_err(|errno| self.receive_error(errno))
@@ -232,8 +289,21 @@ impl Socket {
         Error::refused(self.mechanism, operation, self.object.clone(), kind, why)
     }
 
+    #[cold]
     pub(super) fn receive_error(&self, errno: Errno) -> Error {
         self.error("receive from", errno)
+    }
+
+    /// What went wrong with sending slices on a connection.
+    pub(super) fn stream_error(&self, slices: &[IoSlice<'_>], errno: Errno) -> Error {
+        let len = slices.iter().map(|slice| slice.len()).sum();
+        self.own_send_error(len, errno)
+    }
+
+    /// What went wrong with sending so many bytes to whom this is connected to.
+    #[cold]
+    pub(super) fn own_send_error(&self, len: usize, errno: Errno) -> Error {
+        self.send_error(self.object.clone(), len, errno)
     }
 
     pub(super) fn send_error(&self, object: Object, len: usize, errno: Errno) -> Error {
@@ -318,8 +388,7 @@ pub(crate) fn cut_error<T>(mechanism: Mechanism, object: &Object, cut: Taken<T>,
 }
 
 /// What is received where nothing more can come.
-const END: Incoming =
-    Incoming { len: 0, flags: rustix::net::ReturnFlags::empty(), from: sys::UnixName::UNNAMED };
+const END: Incoming = Incoming { len: 0, flags: rustix::net::ReturnFlags::empty() };
 
 /// Tells the end of a seqpacket connection from an empty message: with `SO_PASSCRED` every message brings control
 /// messages, or `MSG_CTRUNC` where there was no room for them, and the end brings neither.

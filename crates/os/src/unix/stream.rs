@@ -144,9 +144,10 @@ impl Stream {
     ///
     /// # Errors
     /// As [`Stream::send`], and what the named forms add, according to `wait`.
+    #[inline]
     pub fn send_wait(&self, bytes: &[u8], wait: Wait) -> Result<usize> {
         let sent = transfer::send(self.as_fd(), bytes, wait);
-        sent.map_err(|errno| self.socket.send_error(self.socket.object.clone(), bytes.len(), errno))
+        sent.map_err(|errno| self.socket.own_send_error(bytes.len(), errno))
     }
 
     /// Sends all bytes.
@@ -198,7 +199,7 @@ impl Stream {
     /// As [`send_all`](Self::send_all); the count tells how far it came.
     pub fn send_all_counted(&self, bytes: &[u8], sent: &mut usize, wait: Wait) -> Result<()> {
         let gone = transfer::send_all(self.as_fd(), bytes, sent, wait);
-        gone.map_err(|errno| self.socket.send_error(self.socket.object.clone(), bytes.len(), errno))
+        gone.map_err(|errno| self.socket.own_send_error(bytes.len(), errno))
     }
 
     /// `recv(2)`: receives as many bytes as there are, and at least one; waits for it. 0 is the end of the stream: the
@@ -240,6 +241,7 @@ impl Stream {
     ///
     /// # Errors
     /// As [`Stream::receive`], and what the named forms add, according to `wait`.
+    #[inline]
     pub fn receive_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<usize> {
         let received = transfer::receive(self.as_fd(), buffer, RecvFlags::empty(), wait);
         received.map_err(|errno| self.socket.receive_error(errno))

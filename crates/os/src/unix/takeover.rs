@@ -36,8 +36,8 @@ pub(super) fn bind(
     let Some(path) = address.as_path() else {
         return Err(socket.refuse("bind", ErrorKind::InvalidInput, "its address is not a path"));
     };
-    let _lock = Lock::take(path, wait)?;
-    if let Some(stat) = stat(path).map_err(|errno| bind_error(socket, errno))? {
+    let _lock = Lock::take(socket, path, wait)?;
+    if let Some(stat) = stat(path).map_err(|errno| bind_error(socket, errno, true))? {
         if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
             let why = "a file that is not a socket has that path";
             return Err(socket.refuse("bind", ErrorKind::AlreadyExists, why));
@@ -48,7 +48,7 @@ pub(super) fn bind(
             Err(errno) => return Err(socket.error("find out whether anybody listens on", errno)),
         }
     }
-    bind().map_err(|errno| bind_error(socket, errno))
+    bind().map_err(|errno| bind_error(socket, errno, true))
 }
 
 fn in_use(socket: &Socket) -> Error {
@@ -118,14 +118,28 @@ struct Lock {
     made: bool,
 }
 
+/// Why there is no lock.
+enum Unopened {
+    /// No file can be made there.
+    Directory(Errno),
+    /// The lock's file is there and cannot be opened.
+    File(Errno),
+}
+
 impl Lock {
-    fn take(path: &Path, wait: Wait) -> Result<Self> {
+    fn take(socket: &Socket, path: &Path, wait: Wait) -> Result<Self> {
         let mut name = OsString::from(path);
         name.push(".lock");
         let path = PathBuf::from(name);
-        let fail = |errno| Error::kernel(Mechanism::Lock, "take", Object::path(&path), errno);
+        let fail = |errno| {
+            Error::kernel(Mechanism::Lock, "take", Object::path(&path), errno).with_descriptor_limit()
+        };
         loop {
-            let lock = Self::open(&path).map_err(fail)?;
+            let lock = Self::open(&path).map_err(|unopened| match unopened {
+                // The socket file could not be made either, and that is what the user wants.
+                Unopened::Directory(errno) => bind_error(socket, errno, true),
+                Unopened::File(errno) => fail(errno),
+            })?;
             wait.with_backoff(|| match flock(&lock.file, FlockOperation::NonBlockingLockExclusive) {
                 Err(Errno::WOULDBLOCK) => Err(Errno::AGAIN),
                 outcome => outcome,
@@ -140,19 +154,21 @@ impl Lock {
         }
     }
 
-    fn open(path: &Path) -> Result<Self, Errno> {
+    fn open(path: &Path) -> Result<Self, Unopened> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mode = FileMode::RUSR | FileMode::WUSR;
         loop {
             let (file, made) = match openat(CWD, path, flags | OFlags::CREATE | OFlags::EXCL, mode) {
-                Err(Errno::EXIST) => (openat(CWD, path, flags, FileMode::empty()), false),
-                made => (made, true),
+                Ok(file) => (file, true),
+                Err(Errno::EXIST) => match openat(CWD, path, flags, FileMode::empty()) {
+                    Ok(file) => (file, false),
+                    // Removed between the two attempts.
+                    Err(Errno::NOENT) => continue,
+                    Err(errno) => return Err(Unopened::File(errno)),
+                },
+                Err(errno) => return Err(Unopened::Directory(errno)),
             };
-            match file {
-                // Removed between the two attempts.
-                Err(Errno::NOENT) if !made => {}
-                file => return Ok(Self { path: path.to_owned(), file: file?.into(), made }),
-            }
+            return Ok(Self { path: path.to_owned(), file: file.into(), made });
         }
     }
 }

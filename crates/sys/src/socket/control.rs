@@ -1,14 +1,16 @@
 //! Control messages: what travels beside the bytes, `cmsg(3)`.
 //!
-//! The buffer is written and read as plain bytes, so that the layout is checked in one place and no pointer walks over
-//! what the kernel wrote:
+//! The buffer is written and read as words and bytes at counted places, so that the layout is checked in one place and no
+//! pointer walks over what the kernel wrote. Most of it is never written, by anybody, and what pads a message is not
+//! either: a kilobyte to be zeroed would cost as much as the rest of receiving a message.
 //!
 //! ```text
 //! 0          8       12      16                  the next one starts at a multiple of 8
 //! | cmsg_len | level | type  | data ...   | pad |
 //! ```
 
-use core::mem::size_of;
+use core::mem::{MaybeUninit, offset_of, size_of};
+use core::{fmt, slice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::Errno;
@@ -20,8 +22,8 @@ pub const MAX_DESCRIPTORS: usize = 253;
 const SCM_PIDFD: i32 = 4;
 
 const HEADER: usize = size_of::<libc::cmsghdr>();
-const LEVEL_AT: usize = core::mem::offset_of!(libc::cmsghdr, cmsg_level);
-const TYPE_AT: usize = core::mem::offset_of!(libc::cmsghdr, cmsg_type);
+const LEVEL_AT: usize = offset_of!(libc::cmsghdr, cmsg_level);
+const TYPE_AT: usize = offset_of!(libc::cmsghdr, cmsg_type);
 const _: () = assert!(HEADER == 16 && LEVEL_AT == 8 && TYPE_AT == 12, "64-bit Linux");
 
 /// Room for a full array of descriptors, credentials, a pidfd, and a security label of 255 bytes: whatever one message
@@ -42,9 +44,8 @@ pub struct Credentials {
 /// The control part of one message, to be sent or as received.
 ///
 /// Descriptors that were received and never taken out are closed when this is dropped.
-#[derive(Debug)]
 pub struct Control {
-    bytes: Aligned,
+    bytes: Room,
     /// How many of the bytes are control messages.
     len: usize,
     /// Where the next received one starts.
@@ -53,9 +54,16 @@ pub struct Control {
     received: bool,
 }
 
-#[derive(Debug)]
 #[repr(align(8))]
-struct Aligned([u8; ROOM]);
+struct Room(MaybeUninit<[u8; ROOM]>);
+
+impl Room {
+    fn bytes(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: these are the bytes of `self`, mutably borrowed with it; any byte is a `MaybeUninit<u8>`, and what is
+        // written to it one of the array's.
+        unsafe { slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), ROOM) }
+    }
+}
 
 /// One control message as received.
 #[derive(Debug)]
@@ -80,8 +88,22 @@ pub struct Descriptors<'a> {
 impl Control {
     /// An empty one.
     #[allow(clippy::new_without_default, reason = "a kilobyte should not be made by accident")]
+    #[inline]
     pub fn new() -> Self {
-        Self { bytes: Aligned([0; ROOM]), len: 0, at: 0, received: false }
+        // Written out, the whole would be a constant, of which the compiler fills with zeros what is not written.
+        let mut control = MaybeUninit::<Self>::uninit();
+        let place = control.as_mut_ptr();
+        let len = place.wrapping_byte_add(offset_of!(Self, len)).cast::<usize>();
+        let at = place.wrapping_byte_add(offset_of!(Self, at)).cast::<usize>();
+        let received = place.wrapping_byte_add(offset_of!(Self, received)).cast::<bool>();
+        // SAFETY: this is a field, of that type, of what `control` has room for.
+        unsafe { len.write(0) };
+        // SAFETY: as above.
+        unsafe { at.write(0) };
+        // SAFETY: as above.
+        unsafe { received.write(false) };
+        // SAFETY: these are all its fields but `bytes`, which need not be written.
+        unsafe { control.assume_init() }
     }
 
     /// Adds descriptors to be sent: `SCM_RIGHTS`. `EINVAL` beyond [`MAX_DESCRIPTORS`].
@@ -91,7 +113,7 @@ impl Control {
         }
         let data = self.push(libc::SCM_RIGHTS, descriptors.len() * 4)?;
         for (into, descriptor) in data.chunks_exact_mut(4).zip(descriptors) {
-            into.copy_from_slice(&descriptor.as_raw_fd().to_ne_bytes());
+            write(into, &descriptor.as_raw_fd().to_ne_bytes());
         }
         Ok(())
     }
@@ -99,21 +121,24 @@ impl Control {
     /// Adds credentials to be sent: `SCM_CREDENTIALS`. Whether they are the sender's own is for the kernel to say.
     pub fn push_credentials(&mut self, credentials: Credentials) -> Result<(), Errno> {
         let data = self.push(libc::SCM_CREDENTIALS, 12)?;
-        data[..4].copy_from_slice(&credentials.pid.to_ne_bytes());
-        data[4..8].copy_from_slice(&credentials.uid.to_ne_bytes());
-        data[8..].copy_from_slice(&credentials.gid.to_ne_bytes());
+        write(&mut data[..4], &credentials.pid.to_ne_bytes());
+        write(&mut data[4..8], &credentials.uid.to_ne_bytes());
+        write(&mut data[8..12], &credentials.gid.to_ne_bytes());
         Ok(())
     }
 
-    fn push(&mut self, kind: i32, len: usize) -> Result<&mut [u8], Errno> {
+    /// Room for the data of one more message: the caller writes `len` bytes to it.
+    fn push(&mut self, kind: i32, len: usize) -> Result<&mut [MaybeUninit<u8>], Errno> {
         let start = self.len;
         if self.received || start + space(len) > ROOM {
             return Err(Errno::INVAL);
         }
-        let message = &mut self.bytes.0[start..start + space(len)];
-        message[..LEVEL_AT].copy_from_slice(&(HEADER + len).to_ne_bytes());
-        message[LEVEL_AT..TYPE_AT].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
-        message[TYPE_AT..HEADER].copy_from_slice(&kind.to_ne_bytes());
+        let message = &mut self.bytes.bytes()[start..start + space(len)];
+        // What pads it goes to the kernel as well.
+        message.fill(MaybeUninit::new(0));
+        write(&mut message[..LEVEL_AT], &(HEADER + len).to_ne_bytes());
+        write(&mut message[LEVEL_AT..TYPE_AT], &libc::SOL_SOCKET.to_ne_bytes());
+        write(&mut message[TYPE_AT..HEADER], &kind.to_ne_bytes());
         self.len += space(len);
         Ok(&mut message[HEADER..HEADER + len])
     }
@@ -129,14 +154,20 @@ impl Control {
         if !self.received {
             return None;
         }
-        let message = self.bytes.0.get(self.at..self.len)?;
-        let header = message.get(..HEADER)?;
-        let len = usize::from_ne_bytes(header[..LEVEL_AT].try_into().ok()?);
-        let level = word(&header[LEVEL_AT..]);
-        let kind = word(&header[TYPE_AT..]);
+        if self.len - self.at < HEADER {
+            return None;
+        }
+        let len = usize::from_ne_bytes(self.written(self.at));
+        let level = i32::from_ne_bytes(self.written(self.at + LEVEL_AT));
+        let kind = i32::from_ne_bytes(self.written(self.at + TYPE_AT));
         // A message that was cut may claim to be longer than what there is of it.
-        let data = message.get(HEADER..len.min(message.len()))?;
-        self.at += space(data.len());
+        let data = len.min(self.len - self.at).checked_sub(HEADER)?;
+        let start = self.at + HEADER;
+        self.at = (self.at + space(data)).min(self.len);
+        let first = self.bytes.0.as_ptr().cast::<u8>().wrapping_add(start);
+        // SAFETY: the kernel has written the message at `start - HEADER`, from its header to the end of its data, which
+        // lies before `self.len` and so within the room (`set_written`).
+        let data = unsafe { slice::from_raw_parts(first, data) };
         Some(match (level, kind) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => Received::Descriptors(Descriptors { rest: data }),
             (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if data.len() >= 12 => {
@@ -153,26 +184,38 @@ impl Control {
         })
     }
 
-    /// The bytes to be sent.
-    pub(super) fn outgoing(&self) -> &[u8] {
-        if self.received { &[] } else { &self.bytes.0[..self.len] }
+    /// The bytes to be sent, and how many there are.
+    pub(super) fn outgoing(&self) -> (*const u8, usize) {
+        (self.bytes.0.as_ptr().cast(), if self.received { 0 } else { self.len })
     }
 
-    /// Room for the kernel to write to, after closing what was left from before.
-    pub(super) fn incoming(&mut self) -> &mut [u8] {
+    /// Room for the kernel to write to, and how much, after closing what was left from before.
+    #[inline]
+    pub(super) fn incoming(&mut self) -> (*mut u8, usize) {
         self.close_rest();
         (self.len, self.at, self.received) = (0, 0, true);
-        &mut self.bytes.0
+        (self.bytes.0.as_mut_ptr().cast(), ROOM)
     }
 
-    /// Takes note of how much the kernel wrote to [`Control::incoming`].
+    /// Takes note of how much the kernel wrote to [`Control::incoming`]: control messages, each with a header and all of
+    /// its data.
     ///
     /// From here on the descriptors in it are this value's own: the kernel made them for this message, and nobody else
     /// knows their numbers.
+    #[inline]
     pub(super) fn set_written(&mut self, written: usize) {
         self.len = written.min(ROOM);
     }
 
+    /// Some bytes of the header of a message that the kernel has written.
+    fn written<const N: usize>(&self, at: usize) -> [u8; N] {
+        assert!(at + N <= self.len);
+        let first = self.bytes.0.as_ptr().cast::<u8>().wrapping_add(at);
+        // SAFETY: the assertion keeps it within what the kernel has written, and headers it writes whole.
+        unsafe { first.cast::<[u8; N]>().read() }
+    }
+
+    #[inline]
     fn close_rest(&mut self) {
         while let Some(message) = self.next() {
             drop(message);
@@ -180,7 +223,19 @@ impl Control {
     }
 }
 
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes: _, len, at, received } = self;
+        f.debug_struct("Control")
+            .field("len", len)
+            .field("at", at)
+            .field("received", received)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Control {
+    #[inline]
     fn drop(&mut self) {
         self.close_rest();
     }
@@ -205,6 +260,12 @@ impl Drop for Descriptors<'_> {
 /// `CMSG_SPACE(3)`
 const fn space(len: usize) -> usize {
     HEADER + len.next_multiple_of(8)
+}
+
+fn write(into: &mut [MaybeUninit<u8>], bytes: &[u8]) {
+    for (into, byte) in into.iter_mut().zip(bytes) {
+        into.write(*byte);
+    }
 }
 
 fn word(bytes: &[u8]) -> i32 {

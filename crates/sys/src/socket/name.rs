@@ -49,6 +49,11 @@ impl UnixName {
         Ok(name)
     }
 
+    /// Makes it no name at all.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// The bytes, without the NUL that ends a path.
     pub fn as_bytes(&self) -> &[u8] {
         let bytes = &self.path[..self.len.into()];

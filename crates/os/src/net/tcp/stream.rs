@@ -121,6 +121,7 @@ impl Stream {
     ///
     /// # Errors
     /// As [`Stream::send`], and what the named forms add, according to `wait`.
+    #[inline]
     pub fn send_wait(&self, bytes: &[u8], wait: Wait) -> Result<usize> {
         transfer::send(self.as_fd(), bytes, wait).map_err(|errno| self.socket.error("send to", errno))
     }
@@ -217,6 +218,7 @@ impl Stream {
     ///
     /// # Errors
     /// As [`Stream::receive`], and what the named forms add, according to `wait`.
+    #[inline]
     pub fn receive_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<usize> {
         let received = transfer::receive(self.as_fd(), buffer, RecvFlags::empty(), wait);
         received.map_err(|errno| self.socket.error("receive from", errno))
