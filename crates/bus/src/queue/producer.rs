@@ -1,0 +1,472 @@
+//! The side that sends.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use twixt_address::BusName;
+use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
+
+use crate::barrier::Light;
+use crate::error::{fault, malformed, refused};
+use crate::place::Kind;
+use crate::ring::CONTROL;
+use crate::ring::frame::Flags;
+use crate::ring::producer::{Producer as Ring, Slot};
+use crate::segment::Own;
+use crate::site::{Capacity, Options, Site};
+use crate::sync::{AtomicU64, Ordering};
+use crate::wait::{Patience, Place, Stopped, Waiting};
+use crate::words::{Words, copy_in};
+
+use super::claim::State;
+use super::room::Room;
+use super::seat::{self, ring_filled};
+use super::stat::census;
+use super::{LARGE, segment};
+
+/// Sends to a queue.
+///
+/// It belongs to one thread at a time. What it has sent stays when it is dropped, or its process dies. The
+/// [module](crate::queue) has an example.
+pub struct Producer {
+    site: Arc<Site>,
+    #[expect(dead_code, reason = "it holds the lock that says that this producer lives")]
+    own: Own,
+    ring: Ring,
+    room: Room,
+    counters: Words,
+    index: usize,
+    roster: Cell<u32>,
+    /// Whether some consumer can only run if this producer does not.
+    shares_cpu: Cell<bool>,
+    light: Light,
+    patience: RefCell<Patience>,
+    maker: Maker,
+}
+
+const SEND: &str = "send to";
+
+impl Producer {
+    /// Opens a queue for sending.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if it is not there and not to be made;
+    /// [`InvalidInput`](ErrorKind::InvalidInput) and [`Malformed`](ErrorKind::Malformed) if it is there with another capacity
+    /// or type; [`LimitReached`](ErrorKind::LimitReached) with [`MOST_PRODUCERS`](super::MOST_PRODUCERS) of them;
+    /// [`NoSpace`](ErrorKind::NoSpace) if the file system has no room for the ring.
+    pub fn open(name: &BusName, options: &Options) -> Result<Self> {
+        Self::open_waiting(name, options, Waiting::Adaptive)
+    }
+
+    /// As [`open`](Self::open), with another way to wait for room.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_waiting(name: &BusName, options: &Options, waiting: Waiting) -> Result<Self> {
+        let site = Arc::new(Site::open(Kind::Queue, name, options)?);
+        let (own, index) = seat::producer(&site)?;
+        let geometry = site.charter.geometry;
+        let wrong = || malformed(SEND, &site.object, "the ring that another has left makes no sense");
+        let ring = Ring::adopt(
+            geometry,
+            own.words(segment::RING, geometry.words())?,
+            own.words(segment::CONTROL_AT, CONTROL)?,
+        )
+        .ok_or_else(wrong)?;
+        let room = Room::adopt(
+            geometry,
+            own.words(segment::RING, geometry.words())?,
+            own.words(segment::TAIL_AT + segment::TAIL, 1)?,
+            seat::ledger_of(&site, index)?,
+            &ring,
+        )
+        .ok_or_else(wrong)?;
+        let counters = own.words(segment::TAIL_AT, segment::TAIL_WORDS)?;
+        let producer = Self {
+            own,
+            ring,
+            room,
+            counters,
+            index,
+            roster: Cell::new(site.hints.roster()),
+            shares_cpu: Cell::new(false),
+            light: Light::register(),
+            patience: RefCell::new(Patience::new(waiting)),
+            maker: Maker::this(),
+            site,
+        };
+        // Its predecessor may have waited.
+        producer.say_gate(None);
+        producer.site.hints.change_roster();
+        producer.look_around()?;
+        // Consumers that sleep do not know of it yet.
+        producer.site.hints.filled.ring();
+        Ok(producer)
+    }
+
+    /// Sends a message, and waits for room if there is none. With a capacity of zero, waits until a consumer has acknowledged
+    /// it.
+    ///
+    /// # Errors
+    /// [`TooLong`](ErrorKind::TooLong) for more than [`longest`](Self::longest) bytes; [`Removed`](ErrorKind::Removed) if
+    /// somebody has removed the queue; [`LimitReached`](ErrorKind::LimitReached) over the budget of an unbounded one;
+    /// [`Truncated`](ErrorKind::Truncated) if somebody has cut one of its files short. Nothing was sent then.
+    #[inline]
+    pub fn send(&self, message: &[u8]) -> Result<()> {
+        self.send_wait(message, Wait::forever())
+    }
+
+    /// As [`send`](Self::send) without waiting. With a capacity of zero, it succeeds if a consumer takes the message at once.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`WouldBlock`](ErrorKind::WouldBlock).
+    #[inline]
+    pub fn try_send(&self, message: &[u8]) -> Result<()> {
+        self.send_wait(message, Wait::never())
+    }
+
+    /// As [`send`](Self::send), until `deadline`. With a capacity of zero, a message that a consumer has in hand then counts as
+    /// sent; it stays in the queue should that consumer give it back.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`TimedOut`](ErrorKind::TimedOut).
+    pub fn send_deadline(&self, message: &[u8], deadline: Deadline) -> Result<()> {
+        self.send_wait(message, Wait::until(deadline))
+    }
+
+    /// As [`send`](Self::send), waiting as `wait` says.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and what `wait` ends with.
+    #[inline]
+    pub fn send_wait(&self, message: &[u8], wait: Wait) -> Result<()> {
+        self.send_with(message.len(), wait, |room| copy_in(room, message))
+    }
+
+    /// Sends a message of `len` bytes that `fill` writes in place, word by word, with relaxed stores. The last word may have
+    /// bytes that are not the message's.
+    ///
+    /// # Errors
+    /// As [`send_wait`](Self::send_wait); `fill` may not have been called then.
+    #[inline(always)]
+    pub fn send_with(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
+        let slot = self.fill(len, wait, fill)?;
+        self.ring_filled();
+        if self.site.charter.capacity == Capacity::Zero { self.meet(slot, wait) } else { Ok(()) }
+    }
+
+    /// Sends several messages with one look at who sleeps, when the batch is dropped. Who does not sleep receives them at once.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { producer: self }
+    }
+
+    /// The most bytes of a message: a little less than half of the ring.
+    pub fn longest(&self) -> usize {
+        self.ring.geometry().longest()
+    }
+
+    /// How much may wait.
+    pub fn capacity(&self) -> Capacity {
+        self.site.charter.capacity
+    }
+
+    /// How many messages all who had this place have sent, and how many bytes.
+    pub fn sent(&self) -> (u64, u64) {
+        self.ring.published()
+    }
+
+    /// How many messages wait in the queue, of all producers. It looks at each.
+    ///
+    /// # Errors
+    /// Those of looking into the queue's files.
+    pub fn len(&self) -> Result<u64> {
+        census(&self.site).map(|stat| stat.waiting)
+    }
+
+    /// Whether no message waits.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
+    pub fn is_empty(&self) -> Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// How often it slept, waiting for room.
+    pub fn parks(&self) -> u64 {
+        self.patience.borrow().parks
+    }
+
+    /// Publishes a message.
+    #[inline(always)]
+    fn fill(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<Slot> {
+        let slot = self.reserve(len, wait)?;
+        // Should `fill` panic, nobody waits for what it did not write.
+        let abandoned = Abandoned { ring: &self.ring, slot };
+        fill(self.ring.payload(slot));
+        core::mem::forget(abandoned);
+        self.ring.publish(slot);
+        Ok(slot)
+    }
+
+    #[inline(always)]
+    fn reserve(&self, len: usize, wait: Wait) -> Result<Slot> {
+        if self.roster.get() != self.site.hints.roster() || !self.maker.is_this() {
+            self.look_around()?;
+        }
+        if len > self.longest() {
+            return Err(self.too_long(len));
+        }
+        loop {
+            if let Some(slot) = self.ring.reserve(len, shape(len)) {
+                return Ok(slot);
+            }
+            self.make_room(len, wait)?;
+        }
+    }
+
+    #[cold]
+    fn too_long(&self, len: usize) -> Error {
+        let why = format!("the message has {len} bytes, and {} is the most", self.longest());
+        refused(SEND, &self.site.object, ErrorKind::TooLong, why)
+            .with_advice("make the queue with a larger ?capacity, of which a message may have nearly half")
+    }
+
+    #[cold]
+    fn look_around(&self) -> Result<()> {
+        if !self.maker.is_this() {
+            let why = "it was opened by the process that this one was forked from";
+            return Err(refused(SEND, &self.site.object, ErrorKind::InvalidInput, why)
+                .with_advice("open it anew after the fork"));
+        }
+        self.roster.set(self.site.hints.roster());
+        if !self.site.has_name() {
+            return Err(self.site.removed(SEND));
+        }
+        self.shares_cpu.set(seat::is_pinned_with_a_consumer(&self.site));
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&self, len: usize, wait: Wait) -> Result<()> {
+        let look = || (self.room.reclaim(&self.ring) && self.ring.has_room(len, shape(len))).then_some(());
+        if look().is_some() {
+            return Ok(());
+        }
+        self.room.check().map_err(|why| fault(SEND, &self.site.object, why))?;
+        if let Capacity::Unbounded(budget) = self.site.charter.capacity {
+            let why = format!("{budget} bytes wait for a consumer already");
+            return Err(refused(SEND, &self.site.object, ErrorKind::LimitReached, why).with_limit(Limit {
+                name: "?budget",
+                current: Some(budget),
+                needed: None,
+            }));
+        }
+        if wait.is_never() {
+            let why = "its ring is full";
+            return Err(refused(SEND, &self.site.object, ErrorKind::WouldBlock, why));
+        }
+        // Consumers may sleep on what was sent and not yet rung for.
+        self.ring_filled();
+        let gate = Cell::new(self.room.gate(&self.ring));
+        self.say_gate(gate.get());
+        // Not whatever comes first: who asks for each line in turn has it taken from the consumer each time, and who is woken for
+        // each is woken for nothing else.
+        let look_at_gate = || {
+            if gate.get().is_some_and(|gate| !self.room.ledger.is_over(gate)) {
+                return None;
+            }
+            let found = look();
+            if found.is_none() {
+                gate.set(self.room.gate(&self.ring));
+                self.say_gate(gate.get());
+            }
+            found
+        };
+        let found = self.wait(wait, look_at_gate, || {
+            let found = look();
+            if found.is_none() {
+                gate.set(self.room.gate(&self.ring));
+                self.say_gate(gate.get());
+            }
+            found
+        });
+        self.say_gate(None);
+        // When the time is up, whatever room there is will do.
+        found.or_else(|ended| look().ok_or(ended)).map_err(|ended| ended.into_error(&self.site))
+    }
+
+    /// Says which message consumers shall wake it for.
+    fn say_gate(&self, gate: Option<u64>) {
+        // Relaxed: the fence of whoever announces that it sleeps comes after.
+        self.counters[segment::GATE].store(gate.map_or(0, segment::gate), Ordering::Relaxed);
+    }
+
+    fn wait<T>(
+        &self,
+        wait: Wait,
+        look: impl FnMut() -> Option<T>,
+        mut idle: impl FnMut() -> Option<T>,
+    ) -> core::result::Result<T, Ended> {
+        let place =
+            Place { bell: &self.site.hints.room, hints: &self.site.hints, shares_cpu: self.shares_cpu.get() };
+        let mut patience = self.patience.borrow_mut();
+        let parks = patience.parks;
+        let found = patience.wait(&place, wait, look, || {
+            if !self.site.has_name() {
+                return Err(Ended::Error(self.site.removed(SEND)));
+            }
+            self.room.check().map_err(|why| Ended::Error(fault(SEND, &self.site.object, why)))?;
+            Ok(idle())
+        });
+        let parks = patience.parks - parks;
+        if parks > 0 {
+            let word = &self.counters[segment::PARKS];
+            word.store(word.load(Ordering::Relaxed).wrapping_add(parks), Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// Wakes whoever sleeps.
+    #[inline(always)]
+    fn ring_filled(&self) {
+        self.light.fence(|| self.site.hints.asks_for_fences());
+        if self.site.hints.filled.is_awaited() {
+            ring_filled(&self.site);
+        }
+    }
+
+    /// Waits until a message is acknowledged. If it does not come to that, nobody has it.
+    #[cold]
+    fn meet(&self, slot: Slot, wait: Wait) -> Result<()> {
+        let met = || self.room.ledger.is_over(slot.position).then_some(());
+        let until = if wait.is_never() { Wait::until(Deadline::after(Duration::ZERO)) } else { wait };
+        self.say_gate(Some(slot.position));
+        let outcome = self.wait(until, met, met);
+        self.say_gate(None);
+        let Err(ended) = outcome else {
+            self.room.reclaim(&self.ring);
+            return Ok(());
+        };
+        let (ledger, position) = (&self.room.ledger, slot.position);
+        loop {
+            let claim = ledger.claim(position);
+            match claim.state() {
+                State::Free if ledger.change(position, claim, claim.done()) => break,
+                State::Free => {}
+                // Somebody has it, or had it.
+                State::Taken | State::Done => return Ok(()),
+            }
+        }
+        self.room.reclaim(&self.ring);
+        match ended {
+            Ended::Stopped(_) if wait.is_never() => {
+                let why = "no consumer takes it at once";
+                Err(refused(SEND, &self.site.object, ErrorKind::WouldBlock, why))
+            }
+            ended => Err(ended.into_error(&self.site)),
+        }
+    }
+}
+
+#[inline(always)]
+fn shape(len: usize) -> Flags {
+    if len >= LARGE { Flags::BELOW } else { Flags::empty() }
+}
+
+/// Room that is passed over if this is dropped.
+struct Abandoned<'p> {
+    ring: &'p Ring,
+    slot: Slot,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        self.ring.give_up(self.slot);
+    }
+}
+
+/// Messages that are sent one after the other, with one look at who sleeps.
+#[derive(Debug)]
+pub struct Batch<'p> {
+    producer: &'p Producer,
+}
+
+impl Batch<'_> {
+    /// As [`Producer::send_wait`].
+    ///
+    /// # Errors
+    /// As [`Producer::send_wait`].
+    pub fn send(&mut self, message: &[u8], wait: Wait) -> Result<()> {
+        self.send_with(message.len(), wait, |room| copy_in(room, message))
+    }
+
+    /// As [`Producer::send_with`].
+    ///
+    /// # Errors
+    /// As [`Producer::send_with`].
+    #[inline(always)]
+    pub fn send_with(&mut self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
+        let producer = self.producer;
+        if producer.site.charter.capacity == Capacity::Zero {
+            return producer.send_with(len, wait, fill);
+        }
+        producer.fill(len, wait, fill).map(drop)
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.producer.ring_filled();
+    }
+}
+
+/// Why a wait ended.
+enum Ended {
+    Stopped(Stopped),
+    Error(Error),
+}
+
+impl From<Stopped> for Ended {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
+impl Ended {
+    fn into_error(self, site: &Site) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Stopped(stopped) => stopped.error(SEND, &site.object),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Producer {
+    /// As a forked child has it.
+    pub(super) fn maker_is(&mut self, maker: Maker) {
+        self.maker = maker;
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if !self.maker.is_this() {
+            return;
+        }
+        self.ring.close();
+        self.site.hints.change_roster();
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("site", &self.site.object)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}

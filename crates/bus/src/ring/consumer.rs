@@ -1,0 +1,443 @@
+//! The side of the ring that reads. It writes nothing: what it has read it keeps for itself, and whoever holds it says so.
+
+use crate::sync::{Ordering, fence, order};
+use crate::words::{Foreign, View};
+
+use super::frame::{About, Flags, payload_at, reserved, tag};
+use super::{Checkpoint, Geometry, Life, control, distance};
+
+/// Follows one producer.
+#[derive(Clone)]
+pub(crate) struct Consumer {
+    geometry: Geometry,
+    ring: Foreign,
+    control: Foreign,
+    pub(super) position: u64,
+    /// The number that comes next, once one was seen.
+    pub(super) expected: Option<u64>,
+    lag: Lag,
+}
+
+/// Letting the producer get ahead.
+///
+/// A consumer that is faster than the producer polls the very line that is being written, so that each message waits for its
+/// line to go to and fro: an order of magnitude. When messages come one upon the other, it looks at a line further on
+/// instead, and goes on when that changes, or has not for a while. Those that are waited for one by one come later than it
+/// takes to call that a stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lag {
+    /// How often it found nothing since it found something.
+    misses: u32,
+    /// How often in a row something came at once.
+    streak: u32,
+    /// How often it still looks at the line further on.
+    left: u32,
+    /// The first word of that line, and what it was.
+    at: usize,
+    was: u64,
+}
+
+/// How many lines it looks further on.
+const AHEAD: u64 = 64;
+/// How often it does.
+const LOOKS: u32 = 48;
+/// After how many misses a message has not come at once.
+const AT_ONCE: u32 = 3;
+/// How many messages that came at once are a stream.
+const STREAM: u32 = 4;
+
+/// What stands at a consumer's position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Nothing yet.
+    Empty,
+    /// Something that is not published and never will be, if the producer is dead.
+    Pending,
+    /// A message.
+    Message(Frame),
+    /// The producer has written over it.
+    Overrun,
+    /// No producer of ours wrote this.
+    Nonsense,
+}
+
+/// A message as it stands in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) position: u64,
+    pub(crate) sequence: u64,
+    pub(crate) len: usize,
+    /// Where the next frame begins.
+    next: u64,
+    flags: Flags,
+}
+
+impl Frame {
+    #[inline(always)]
+    fn new(position: u64, about: About, sequence: u64) -> Self {
+        let next = position.wrapping_add(about.lines());
+        Self { position, sequence, len: about.len, next, flags: about.flags }
+    }
+}
+
+/// How much of a message is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// So many bytes, and more will come.
+    Part(usize),
+    /// All.
+    Whole,
+    /// It was broken off.
+    Broken,
+}
+
+impl Consumer {
+    /// Begins at a position.
+    pub(crate) fn new(geometry: Geometry, ring: Foreign, words: Foreign, position: u64) -> Option<Self> {
+        let fits = ring.len() == geometry.words() && words.len() == super::CONTROL;
+        fits.then_some(Self { geometry, ring, control: words, position, expected: None, lag: Lag::default() })
+    }
+
+    /// Begins with the first message of all incarnations: for those that were there before the ring was.
+    pub(crate) fn at_origin(&mut self) {
+        self.position = self.control.load(control::ORIGIN);
+        self.expected = Some(0);
+    }
+
+    /// Begins where the present incarnation of the producer began.
+    pub(crate) fn at_start(&mut self) {
+        self.position = self.control.load(control::START);
+        self.expected = None;
+    }
+
+    /// Begins with what was published last and not yet received by those that a producer without capacity waits for.
+    pub(crate) fn at_met(&mut self) {
+        // Acquire: pairs with the Release in `Producer::meet`.
+        self.position = self.control.acquire(control::MET);
+        self.expected = None;
+    }
+
+    /// Where the present incarnation of the producer began.
+    pub(crate) fn start(&self) -> u64 {
+        self.control.load(control::START)
+    }
+
+    /// Whether the incarnation before the present one has said good-bye.
+    pub(crate) fn was_closed_before(&self) -> bool {
+        Life::of(self.control.load(control::BEFORE)) == Life::Closed
+    }
+
+    /// The producer's newest checkpoint, and what was published since.
+    pub(crate) fn newest(&self) -> Checkpoint {
+        // Acquire: pairs with the Release of the turn.
+        self.control.acquire(control::TURN);
+        let mut newest = Checkpoint::read(|index| self.control.load(index));
+        for _ in 0..self.geometry.lines() {
+            let position = newest.head;
+            let at = self.geometry.word(position);
+            // Acquire: pairs with the Release of the tag.
+            if self.ring.acquire(at) != tag(position) {
+                break;
+            }
+            let (about, sequence) = (About::of(self.ring.load(at + 1)), self.ring.load(at + 2));
+            let flows = about.flags.contains(Flags::BELOW)
+                && !about.flags.intersects(Flags::SKIP | Flags::BROKEN)
+                && self.ring.load(at + 3) < about.len as u64;
+            if flows || !about.fits(self.geometry, position) || !self.is_intact(position) {
+                break;
+            }
+            newest = newest.with(position, about, sequence);
+        }
+        newest
+    }
+
+    /// Begins behind everything that is published.
+    pub(crate) fn at_head(&mut self) {
+        let newest = self.newest();
+        self.position = newest.head;
+        self.expected = Some(newest.sequence);
+    }
+
+    /// Begins up to `most` messages before the end, as far back as the ring reaches, of at most `reach` lines.
+    pub(crate) fn at_history(&mut self, most: u64, reach: u64) {
+        let Checkpoint { head, last, .. } = self.newest();
+        let mut position = head;
+        let mut candidate = last;
+        let mut expected = None;
+        let mut found = 0;
+        while found < most && candidate != position {
+            let far = distance(candidate, head);
+            if far <= 0 || far.cast_unsigned() > reach || distance(candidate, position) <= 0 {
+                break;
+            }
+            let at = self.geometry.word(candidate);
+            if self.ring.acquire(at) != tag(candidate) {
+                break;
+            }
+            let about = About::of(self.ring.load(at + 1));
+            let sequence = self.ring.load(at + 2);
+            if !about.fits(self.geometry, candidate) || !self.is_intact(candidate) {
+                break;
+            }
+            position = candidate;
+            expected = Some(sequence);
+            found += u64::from(!about.flags.intersects(Flags::SKIP | Flags::BROKEN));
+            if about.back == 0 {
+                break;
+            }
+            candidate = candidate.wrapping_sub(about.back);
+        }
+        self.position = position;
+        self.expected = expected;
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Goes to a position, where a frame begins if that is true.
+    #[inline(always)]
+    pub(crate) fn seek(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// After [`catch_up`](Self::catch_up), how many messages before this one were missed. It asks once: the next time there are
+    /// none.
+    pub(crate) fn count_missed(&mut self, frame: Frame) -> u64 {
+        let expected = self.expected.replace(frame.sequence);
+        expected.map_or(0, |expected| distance(expected, frame.sequence).max(0).cast_unsigned())
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// How many lines the producer is ahead.
+    pub(crate) fn lag(&self) -> u64 {
+        distance(self.position, self.newest().head).max(0).cast_unsigned()
+    }
+
+    /// What comes next. Frames without a message are passed over, at most a whole ring of them at a time.
+    #[inline(always)]
+    pub(crate) fn look(&mut self) -> Look {
+        let at = self.geometry.word(self.position);
+        let found = self.ring.load(at);
+        if found != tag(self.position) {
+            return self.look_closer(found);
+        }
+        // Pairs with the Release of the tag in `Producer::publish`.
+        if order::LOOK {
+            fence(Ordering::Acquire);
+        }
+        let about = About::of(self.ring.load(at + 1));
+        if about.flags.intersects(Flags::SKIP | Flags::BROKEN) || !about.fits(self.geometry, self.position) {
+            return self.look_further(about);
+        }
+        Look::Message(Frame::new(self.position, about, self.ring.load(at + 2)))
+    }
+
+    /// As [`look`](Self::look), and may say that nothing is there yet although something is, for the sake of a stream: not for
+    /// whoever goes to sleep then.
+    #[inline(always)]
+    pub(crate) fn look_in_passing(&mut self) -> Look {
+        if self.lag.left > 0 && self.lags() {
+            return Look::Empty;
+        }
+        let found = self.look();
+        match found {
+            Look::Empty => self.missed(),
+            _ if self.lag.misses > 0 => self.hit(),
+            _ => {}
+        }
+        found
+    }
+
+    /// Whether it lets the producer get ahead.
+    #[inline]
+    pub(crate) fn is_lagging(&self) -> bool {
+        self.lag.left > 0
+    }
+
+    #[inline]
+    fn lags(&mut self) -> bool {
+        if self.ring.load(self.lag.at) != self.lag.was {
+            self.lag.left = 0;
+            return false;
+        }
+        self.lag.left -= 1;
+        if self.lag.left == 0 {
+            self.lag.streak = 0;
+        }
+        true
+    }
+
+    #[inline]
+    fn missed(&mut self) {
+        self.lag.misses = self.lag.misses.saturating_add(1);
+        if self.lag.misses == 1 && self.lag.streak >= STREAM {
+            self.lag.at =
+                self.geometry.word(self.position.wrapping_add(AHEAD.min(self.geometry.lines() / 4)));
+            self.lag.was = self.ring.load(self.lag.at);
+            self.lag.left = LOOKS;
+        }
+    }
+
+    #[inline]
+    fn hit(&mut self) {
+        self.lag.streak = if self.lag.misses <= AT_ONCE { self.lag.streak.saturating_add(1) } else { 0 };
+        self.lag.misses = 0;
+    }
+
+    /// No tag: nothing is there yet, or the producer is a lap ahead.
+    #[cold]
+    fn look_closer(&self, found: u64) -> Look {
+        if !self.is_intact(self.position) {
+            self.overrun()
+        } else if found == reserved(self.position) {
+            Look::Pending
+        } else {
+            Look::Empty
+        }
+    }
+
+    #[cold]
+    fn look_further(&mut self, about: About) -> Look {
+        let mut about = about;
+        let begin = self.position;
+        loop {
+            if !self.is_intact(self.position) {
+                return self.overrun();
+            }
+            if !about.fits(self.geometry, self.position) {
+                return Look::Nonsense;
+            }
+            if !about.flags.intersects(Flags::SKIP | Flags::BROKEN) {
+                let sequence = self.ring.load(self.geometry.word(self.position) + 2);
+                return Look::Message(Frame::new(self.position, about, sequence));
+            }
+            self.position = self.position.wrapping_add(about.lines());
+            if distance(begin, self.position) > self.geometry.lines().cast_signed() {
+                return Look::Pending;
+            }
+            let at = self.geometry.word(self.position);
+            let found = self.ring.acquire(at);
+            if found != tag(self.position) {
+                return self.look_closer(found);
+            }
+            about = About::of(self.ring.load(at + 1));
+        }
+    }
+
+    /// It has been overwritten; or its producer says so, and cannot have.
+    fn overrun(&self) -> Look {
+        // Acquire: pairs with the Release of the claim, before which the checkpoint was stored.
+        let claim = self.control.acquire(control::CLAIM);
+        let head = Checkpoint::read(|index| self.control.load(index)).head;
+        let is_possible = distance(head, claim) <= self.geometry.lines().cast_signed();
+        if is_possible { Look::Overrun } else { Look::Nonsense }
+    }
+
+    /// Whether what was read of a position before this call is what was published there.
+    #[inline(always)]
+    pub(crate) fn is_intact(&self, position: u64) -> bool {
+        // Pairs with the Release fence in `Producer::claim_more`: if anything that was read until here was written after a
+        // claim, then that claim is seen here.
+        if order::INTACT {
+            fence(Ordering::Acquire);
+        }
+        distance(position, self.control.load(control::CLAIM)) <= self.geometry.lines().cast_signed()
+    }
+
+    /// How much of a message is there: all, unless it flows.
+    #[inline(always)]
+    pub(crate) fn arrived(&self, frame: Frame) -> Arrived {
+        if !frame.flags.contains(Flags::BELOW) {
+            return Arrived::Whole;
+        }
+        let at = self.geometry.word(frame.position);
+        // Acquire: pairs with the Release in `Producer::show`.
+        let arrived = self.ring.acquire(at + 3);
+        if arrived >= frame.len as u64 {
+            Arrived::Whole
+        } else if About::of(self.ring.load(at + 1)).flags.contains(Flags::BROKEN) {
+            Arrived::Broken
+        } else {
+            Arrived::Part(arrived as usize)
+        }
+    }
+
+    /// The words of a message.
+    #[inline(always)]
+    pub(crate) fn payload(&self, frame: Frame) -> View<'_> {
+        let at = self.geometry.word(frame.position) + payload_at(frame.flags);
+        self.ring.view(at, frame.len.div_ceil(8))
+    }
+
+    /// Goes on behind a message, and says how many before it were missed.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, frame: Frame) -> u64 {
+        self.position = frame.next;
+        let missed = match self.expected {
+            Some(expected) => distance(expected, frame.sequence).max(0).cast_unsigned(),
+            None => 0,
+        };
+        self.expected = Some(frame.sequence.wrapping_add(1));
+        missed
+    }
+
+    /// Goes on behind a frame that will never be published, this incarnation of its producer being dead. Whether there was
+    /// one.
+    pub(crate) fn skip_pending(&mut self, epoch: u64) -> bool {
+        let at = self.geometry.word(self.position);
+        let found = self.ring.acquire(at);
+        let about = About::of(self.ring.load(at + 1));
+        let is_open = found == tag(self.position)
+            && about.flags.contains(Flags::BELOW)
+            && self.ring.load(at + 3) < about.len as u64;
+        if !is_open && found != reserved(self.position) || !about.fits(self.geometry, self.position) {
+            return false;
+        }
+        // A successor that lends or opens something at this very place has said its epoch before: pairs with the Release of
+        // what was found.
+        if self.epoch() != epoch || !self.is_intact(self.position) {
+            return false;
+        }
+        self.position = self.position.wrapping_add(about.lines());
+        true
+    }
+
+    /// After an overrun, goes to the oldest message that will be there for a while: within half of the ring.
+    pub(crate) fn catch_up(&mut self) {
+        let expected = self.expected;
+        self.at_history(u64::MAX, self.geometry.lines() / 2);
+        self.expected = expected;
+    }
+
+    /// Goes on where another has come to, in a copy of its ring or in the ring itself: what comes next is what it expects.
+    pub(crate) fn expecting_as(mut self, other: &Self) -> Self {
+        self.expected = other.expected;
+        self
+    }
+
+    /// Which incarnation of the producer there is.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.control.load(control::EPOCH)
+    }
+
+    /// Whether the producer has said good-bye.
+    pub(crate) fn is_closed(&self) -> bool {
+        // Acquire: pairs with the Release in `Producer::close`; what was published before is seen afterwards.
+        Life::of(self.control.acquire(control::STATE)) == Life::Closed
+    }
+
+    /// What the producer has counted: messages and bytes.
+    pub(crate) fn published(&self) -> (u64, u64) {
+        let newest = self.newest();
+        (newest.messages, newest.bytes)
+    }
+
+    /// Whether the memory is all there.
+    pub(crate) fn check(&self) -> Result<(), twixt_sys::Fault> {
+        self.ring.check()
+    }
+}

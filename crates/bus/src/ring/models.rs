@@ -1,0 +1,105 @@
+//! The ring under every interleaving and every order of memory that the language allows.
+
+use loom::thread;
+
+use super::consumer::{Arrived, Consumer, Look};
+use super::frame::Flags;
+use super::producer::Producer;
+use super::{CONTROL, Geometry};
+use crate::sync::Ordering;
+use crate::words::Words;
+
+fn memory() -> (Geometry, Words, Words) {
+    let geometry = Geometry::new(super::FEWEST).unwrap();
+    (geometry, Words::heap(geometry.words()), Words::heap(CONTROL))
+}
+
+fn send(producer: &Producer, number: u64) {
+    let slot = producer.reserve(8, Flags::empty()).unwrap();
+    producer.payload(slot)[0].store(number, Ordering::Relaxed);
+    producer.publish(slot);
+}
+
+/// What is seen is whole and in order.
+#[test]
+fn what_is_seen_was_published() {
+    loom::model(|| {
+        let (geometry, ring, words) = memory();
+        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
+        let producer = Producer::adopt(geometry, ring, words).unwrap();
+        producer.allow(0);
+        let sender = thread::spawn(move || {
+            send(&producer, 10);
+            send(&producer, 11);
+        });
+        for expected in 10..12 {
+            let Look::Message(frame) = consumer.look() else { break };
+            assert_eq!(frame.len, 8);
+            assert_eq!(consumer.payload(frame).load(0), expected);
+            assert!(consumer.is_intact(frame.position));
+            consumer.advance(frame);
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// A consumer that nobody waits for takes nothing that was overwritten for what it looked for.
+#[test]
+fn what_was_overwritten_is_not_believed() {
+    loom::model(|| {
+        let (geometry, ring, words) = memory();
+        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
+        let producer = Producer::adopt(geometry, ring, words).unwrap();
+        producer.allow(0);
+        for number in 0..15 {
+            send(&producer, number);
+        }
+        let sender = thread::spawn(move || {
+            // Over the first frame, which the consumer may be reading.
+            producer.allow(producer.next());
+            send(&producer, 15);
+            send(&producer, 16);
+        });
+        match consumer.look() {
+            Look::Message(frame) => {
+                let read = consumer.payload(frame).load(0);
+                if consumer.is_intact(frame.position) {
+                    assert_eq!((frame.sequence, read), (0, 0));
+                }
+            }
+            Look::Overrun => {}
+            other => panic!("{other:?}"),
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// What flows is there as far as it is said to be.
+#[test]
+fn what_flows_is_there_as_far_as_it_says() {
+    loom::model(|| {
+        let (geometry, ring, words) = memory();
+        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
+        let producer = Producer::adopt(geometry, ring, words).unwrap();
+        producer.allow(0);
+        let sender = thread::spawn(move || {
+            let slot = producer.reserve(16, Flags::BELOW).unwrap();
+            producer.open(slot);
+            producer.payload(slot)[0].store(7, Ordering::Relaxed);
+            producer.show(slot, 8);
+            producer.payload(slot)[1].store(8, Ordering::Relaxed);
+            producer.finish(slot, true);
+        });
+        if let Look::Message(frame) = consumer.look() {
+            let arrived = match consumer.arrived(frame) {
+                Arrived::Part(len) => len,
+                Arrived::Whole => 16,
+                Arrived::Broken => panic!("nobody broke it off"),
+            };
+            for index in 0..arrived / 8 {
+                assert_eq!(consumer.payload(frame).load(index), 7 + index as u64);
+            }
+        }
+        sender.join().unwrap();
+    });
+}

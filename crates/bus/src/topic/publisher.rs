@@ -1,0 +1,691 @@
+//! The side that publishes.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use std::sync::Arc;
+
+use twixt_address::BusName;
+use twixt_os::making::reserve_error;
+use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Mechanism, Result, Wait};
+
+use crate::barrier::Light;
+use crate::error::{fault, is_want, refused};
+use crate::place::Kind;
+use crate::ring::frame::Flags;
+use crate::ring::producer::{Producer, Slot};
+use crate::ring::{CONTROL, distance};
+use crate::segment::{Making, Own, What, sweep};
+use crate::site::{Capacity, Options, Site};
+use crate::sync::AtomicU64;
+use crate::wait::{Patience, Place, Stopped, Waiting};
+use crate::words::copy_in;
+
+use super::backing::Backing;
+use super::followed::{Followers, Least};
+use super::{Flow, Loan, MOST_PUBLISHERS, segment};
+
+/// From how many bytes on a message is shown while it is still being written.
+pub(crate) const FLOWS: usize = 32 << 10;
+/// The pieces in which it is shown.
+pub(crate) const PIECE: usize = 16 << 10;
+
+/// Publishes to a topic.
+///
+/// It belongs to one thread at a time. Dropping it says good-bye: subscribers receive what was published, and then know that
+/// it has left.
+///
+/// ```
+/// use twixt_bus::{Options, Publisher, Subscriber};
+/// # let scratch = twixt_testkit::scratch();
+/// # let place = twixt_bus::Place::at(scratch.path())?;
+/// let name = twixt_address::BusName::new("prices")?;
+/// let options = Options::new().create(true);
+/// # let options = options.place(place);
+/// let mut subscriber = Subscriber::open(&name, &options)?;
+/// let publisher = Publisher::open(&name, &options)?;
+/// publisher.publish(b"17.25")?;
+/// assert_eq!(subscriber.receive()?.to_vec()?, b"17.25");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Publisher {
+    pub(super) site: Arc<Site>,
+    own: Own,
+    pub(super) producer: Producer,
+    index: usize,
+    /// Of an unbounded topic.
+    backing: RefCell<Option<Backing>>,
+    followers: RefCell<Followers>,
+    roster: Cell<u32>,
+    light: Light,
+    patience: RefCell<Patience>,
+    maker: Maker,
+    pub(super) lent: Cell<u32>,
+    /// Whether publishing for nobody is an error.
+    insists: Cell<bool>,
+}
+
+impl Publisher {
+    /// Opens a topic for publishing.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if it is not there and not to be made;
+    /// [`InvalidInput`](ErrorKind::InvalidInput) and [`Malformed`](ErrorKind::Malformed) if it is there with another capacity
+    /// or type; [`LimitReached`](ErrorKind::LimitReached) with [`MOST_PUBLISHERS`] of them;
+    /// [`NoSpace`](ErrorKind::NoSpace) if the file system has no room for the ring.
+    pub fn open(name: &BusName, options: &Options) -> Result<Self> {
+        Self::open_with(Kind::Topic, name, options, Waiting::Adaptive)
+    }
+
+    /// As [`open`](Self::open), with another way to wait for room.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_waiting(name: &BusName, options: &Options, waiting: Waiting) -> Result<Self> {
+        Self::open_with(Kind::Topic, name, options, waiting)
+    }
+
+    pub(crate) fn open_with(kind: Kind, name: &BusName, options: &Options, waiting: Waiting) -> Result<Self> {
+        let site = Arc::new(Site::open(kind, name, options)?);
+        Self::at(site, waiting)
+    }
+
+    pub(crate) fn at(site: Arc<Site>, waiting: Waiting) -> Result<Self> {
+        let geometry = site.charter.geometry;
+        // Files in which nobody can go on. They go when another place is taken: in theirs, subscribers have cursors that mean nothing
+        // in a new file, until they look.
+        let mut spoiled = Vec::new();
+        let (own, index, producer) = loop {
+            let (own, index) = take_segment(&site)?;
+            let (ring, control) =
+                (own.words(segment::RING, geometry.words())?, own.words(segment::CONTROL_AT, CONTROL)?);
+            match Producer::adopt(geometry, ring, control) {
+                Some(producer) => break (own, index, producer),
+                None => spoiled.push(own),
+            }
+        };
+        for own in spoiled {
+            own.remove();
+        }
+        let backing = match site.charter.capacity {
+            Capacity::Unbounded(_) => Some(Backing::new(geometry, 8 * segment::RING, producer.next())),
+            Capacity::Zero | Capacity::Bounded(_) => None,
+        };
+        let backing = RefCell::new(backing);
+        let roster = Cell::new(site.hints.roster());
+        site.hints.change_roster();
+        let followers = RefCell::new(Followers::new(producer.origin()));
+        let publisher = Self {
+            own,
+            index,
+            followers,
+            roster,
+            light: Light::register(),
+            patience: RefCell::new(Patience::new(waiting)),
+            maker: Maker::this(),
+            backing,
+            lent: Cell::new(0),
+            insists: Cell::new(false),
+            producer,
+            site,
+        };
+        publisher.look_around()?;
+        // Those that wait for messages are to see that there is somebody now.
+        publisher.ring_slowly();
+        Ok(publisher)
+    }
+
+    /// From now on fails with [`PeerGone`](ErrorKind::PeerGone) where nobody receives it.
+    pub(crate) fn insist(&self) -> Result<()> {
+        self.insists.set(true);
+        self.look_around()
+    }
+
+    /// Publishes a message, and waits for room if there is none.
+    ///
+    /// # Errors
+    /// [`TooLong`](ErrorKind::TooLong) for more than [`longest`](Self::longest) bytes; [`Removed`](ErrorKind::Removed) if
+    /// somebody has removed the topic; [`LimitReached`](ErrorKind::LimitReached) over the budget of an unbounded one.
+    #[inline]
+    pub fn publish(&self, message: &[u8]) -> Result<()> {
+        self.publish_wait(message, Wait::forever())
+    }
+
+    /// As [`publish`](Self::publish) without waiting.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and [`WouldBlock`](ErrorKind::WouldBlock).
+    #[inline]
+    pub fn try_publish(&self, message: &[u8]) -> Result<()> {
+        self.publish_wait(message, Wait::never())
+    }
+
+    /// As [`publish`](Self::publish), until `deadline`.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and [`TimedOut`](ErrorKind::TimedOut).
+    pub fn publish_deadline(&self, message: &[u8], deadline: Deadline) -> Result<()> {
+        self.publish_wait(message, Wait::until(deadline))
+    }
+
+    /// As [`publish`](Self::publish), waiting as `wait` says.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and what `wait` ends with.
+    #[inline]
+    pub fn publish_wait(&self, message: &[u8], wait: Wait) -> Result<()> {
+        if message.len() >= FLOWS {
+            return self.publish_flowing(message, wait);
+        }
+        let slot = self.reserve(message.len(), Flags::empty(), wait)?;
+        copy_in(self.producer.payload(slot), message);
+        self.finish(slot, wait)
+    }
+
+    /// Publishes a message of `len` bytes that `fill` writes in place, word by word, with relaxed stores. The last word may have
+    /// bytes that are not the message's.
+    ///
+    /// # Errors
+    /// As [`publish_wait`](Self::publish_wait); then `fill` was not called.
+    #[inline(always)]
+    pub fn publish_with(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
+        let slot = self.reserve(len, shape(len), wait)?;
+        let unfilled = Unfilled { publisher: self, slot };
+        fill(self.producer.payload(slot));
+        core::mem::forget(unfilled);
+        self.finish(slot, wait)
+    }
+
+    /// Publishes several messages with one look at who sleeps, when the batch is dropped. Who does not sleep receives them at
+    /// once.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { publisher: self }
+    }
+
+    #[inline(never)]
+    fn publish_flowing(&self, message: &[u8], wait: Wait) -> Result<()> {
+        let mut flow = self.flow_wait(message.len(), wait)?;
+        for piece in message.chunks(PIECE) {
+            flow.write(piece);
+        }
+        flow.finish()
+    }
+
+    /// Room for a message of `len` bytes, to be written in place. Several may be out at a time; messages leave in the order in
+    /// which their loans were taken, so that one that is kept holds back those behind it.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn loan(&self, len: usize) -> Result<Loan<'_>> {
+        self.loan_wait(len, Wait::forever())
+    }
+
+    /// As [`loan`](Self::loan), waiting as `wait` says.
+    ///
+    /// # Errors
+    /// As [`loan`](Self::loan), and what `wait` ends with.
+    pub fn loan_wait(&self, len: usize, wait: Wait) -> Result<Loan<'_>> {
+        let slot = self.reserve(len, shape(len), wait)?;
+        self.producer.lend(slot);
+        Ok(Loan::new(self, slot))
+    }
+
+    /// Room for a message of `len` bytes that subscribers read while it is still being written.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn flow(&self, len: usize) -> Result<Flow<'_>> {
+        self.flow_wait(len, Wait::forever())
+    }
+
+    /// As [`flow`](Self::flow), waiting as `wait` says.
+    ///
+    /// # Errors
+    /// As [`flow`](Self::flow), and what `wait` ends with.
+    pub fn flow_wait(&self, len: usize, wait: Wait) -> Result<Flow<'_>> {
+        let slot = self.reserve(len, Flags::BELOW, wait)?;
+        self.producer.open(slot);
+        Ok(Flow::new(self, slot))
+    }
+
+    /// The most bytes of a message: a little less than half of the ring.
+    #[inline]
+    pub fn longest(&self) -> usize {
+        self.producer.geometry().longest()
+    }
+
+    /// How much may wait for a subscriber.
+    pub fn capacity(&self) -> Capacity {
+        self.site.charter.capacity
+    }
+
+    /// How many messages all who had this place in the topic have published, and how many bytes.
+    pub fn published(&self) -> (u64, u64) {
+        self.producer.published()
+    }
+
+    /// How many subscribers there are, as far as is known.
+    ///
+    /// # Errors
+    /// Those of looking into the topic's directory.
+    pub fn subscribers(&self) -> Result<usize> {
+        self.look_around()?;
+        Ok(self.followers.borrow().len())
+    }
+
+    /// How often it slept, waiting for room.
+    pub fn parks(&self) -> u64 {
+        self.patience.borrow().parks
+    }
+
+    #[inline(always)]
+    pub(super) fn reserve(&self, len: usize, flags: Flags, wait: Wait) -> Result<Slot> {
+        if self.roster.get() != self.site.hints.roster() || !self.maker.is_this() {
+            self.look_around()?;
+        }
+        if len > self.longest() {
+            return Err(self.too_long(len));
+        }
+        loop {
+            if let Some(slot) = self.producer.reserve(len, flags) {
+                return Ok(slot);
+            }
+            self.make_room(len, flags, wait)?;
+        }
+    }
+
+    #[cold]
+    fn too_long(&self, len: usize) -> Error {
+        let why = format!("the message has {len} bytes, and {} is the most", self.longest());
+        refused("publish to", &self.site.object, ErrorKind::TooLong, why)
+            .with_advice("make the topic with a larger ?capacity, of which a message may have nearly half")
+    }
+
+    /// What is done rarely: to see who has come and who has gone.
+    #[inline(never)]
+    fn look_around(&self) -> Result<()> {
+        self.check_maker()?;
+        self.site.check("publish to")?;
+        let mut followers = self.followers.borrow_mut();
+        self.see(&mut followers)?;
+        let Some(error) = self.miss(&followers) else { return Ok(()) };
+        // To be looked at again the next time.
+        self.roster.set(self.roster.get().wrapping_sub(1));
+        Err(error)
+    }
+
+    /// That there is nobody, where that is an error.
+    fn miss(&self, followers: &Followers) -> Option<Error> {
+        (self.insists.get() && followers.len() == 0).then(|| {
+            let why = "nobody receives from it any more";
+            refused("publish to", &self.site.object, ErrorKind::PeerGone, why)
+        })
+    }
+
+    /// Sees who has come. What cannot be seen now is not taken for seen.
+    fn see(&self, followers: &mut Followers) -> Result<()> {
+        let roster = self.site.hints.roster();
+        followers.refresh(&self.site, self.index, self.producer.head())?;
+        self.roster.set(roster);
+        Ok(())
+    }
+
+    /// Whether this is the process that opened it, and not a forked child.
+    #[inline]
+    pub(super) fn is_own(&self) -> bool {
+        self.maker.is_this()
+    }
+
+    pub(super) fn check_maker(&self) -> Result<()> {
+        if self.is_own() {
+            return Ok(());
+        }
+        let why = "it was opened by the process that this one was forked from";
+        Err(refused("publish to", &self.site.object, ErrorKind::InvalidInput, why)
+            .with_advice("open it anew after the fork"))
+    }
+
+    /// Finds out that there is room, or waits until there is.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&self, len: usize, flags: Flags, wait: Wait) -> Result<()> {
+        if let Err(why) = self.producer.check() {
+            return Err(fault("publish to", &self.site.object, why));
+        }
+        let attempt = |followers: &Followers| {
+            let head = self.producer.head();
+            self.producer.allow(match followers.least(head) {
+                Least::Position(position) => position,
+                Least::Nobody => head,
+            });
+            self.producer.has_room(len, flags).then_some(())
+        };
+        if let Some(backing) = &mut *self.backing.borrow_mut() {
+            return self.make_memory(backing, len, flags);
+        }
+        if attempt(&self.followers.borrow()).is_some() {
+            return Ok(());
+        }
+        if self.followers.borrow().copy_out(&self.site, self.index, &self.producer)
+            && attempt(&self.followers.borrow()).is_some()
+        {
+            return Ok(());
+        }
+        // Those that have died keep nobody from publishing, not even those that do not wait.
+        if self.patience.borrow_mut().is_due() {
+            self.followers.borrow_mut().bury(&self.site);
+            if let Some(error) = self.miss(&self.followers.borrow()) {
+                return Err(error);
+            }
+            if attempt(&self.followers.borrow()).is_some() {
+                return Ok(());
+            }
+        }
+        // Nobody but the one who would wait can make room.
+        let is_lent_out = |followers: &Followers| {
+            let head = self.producer.head();
+            let lacks_nobody = match followers.least(head) {
+                Least::Position(position) => distance(head, position) >= 0,
+                Least::Nobody => true,
+            };
+            (self.lent.get() > 0 && lacks_nobody).then(|| {
+                let why = "loans take up all of its ring";
+                refused("publish to", &self.site.object, ErrorKind::WouldBlock, why)
+            })
+        };
+        if let Some(error) = is_lent_out(&self.followers.borrow()) {
+            return Err(error);
+        }
+        if wait.is_never() {
+            let why = "its ring is full";
+            return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
+        }
+        // Subscribers may sleep on what was published and not yet rung for.
+        self.ring();
+        self.wait_until(wait, |followers| {
+            let gone = self.miss(followers).map(Err);
+            gone.or_else(|| attempt(followers).map(Ok)).or_else(|| is_lent_out(followers).map(Err))
+        })?
+    }
+
+    /// Reserves memory for a message of an unbounded topic, within its budget, and gives back what everybody has received.
+    fn make_memory(&self, backing: &mut Backing, len: usize, flags: Flags) -> Result<()> {
+        let mut followers = self.followers.borrow_mut();
+        if self.patience.borrow_mut().is_due() {
+            followers.bury(&self.site);
+        }
+        let head = self.producer.head();
+        let least = || match followers.least(head) {
+            Least::Position(position) => position,
+            Least::Nobody => head,
+        };
+        self.producer.allow(least());
+        if !self.producer.has_room(len, flags) && followers.copy_out(&self.site, self.index, &self.producer) {
+            self.producer.allow(least());
+        }
+        let has_room = self.producer.has_room(len, flags);
+        let (least, end) = (least(), self.producer.end_of(len, flags));
+        backing.release(self.own.file(), least);
+        let covered = if has_room { backing.cover(self.own.file(), end) } else { Ok(()) };
+        // Whatever came of that, nothing is written where there is no memory.
+        self.producer.limit_to(backing.covered());
+        covered.map_err(|errno| {
+            let needed = backing.bytes();
+            reserve_error(Mechanism::Bus, "publish to", self.site.object.clone(), errno, needed)
+        })?;
+        if has_room {
+            return Ok(());
+        }
+        let budget = self.producer.geometry().bytes() as u64;
+        let why = format!("{budget} bytes wait for a subscriber already");
+        Err(refused("publish to", &self.site.object, ErrorKind::LimitReached, why).with_limit(Limit {
+            name: "?budget",
+            current: Some(budget),
+            needed: None,
+        }))
+    }
+
+    /// Waits for what subscribers do.
+    fn wait_until<T>(&self, wait: Wait, look: impl Fn(&Followers) -> Option<T>) -> Result<T> {
+        let shares_cpu = self.followers.borrow().share_cpu();
+        let place = Place { bell: &self.site.hints.room, hints: &self.site.hints, shares_cpu };
+        let found = self.patience.borrow_mut().wait(
+            &place,
+            wait,
+            || {
+                let mut followers = self.followers.borrow_mut();
+                if self.roster.get() != self.site.hints.roster()
+                    && let Err(error) = self.see(&mut followers)
+                {
+                    return Some(Err(error));
+                }
+                match self.miss(&followers) {
+                    Some(error) => Some(Err(error)),
+                    None => look(&followers).map(Ok),
+                }
+            },
+            || {
+                self.site.check("publish to").map_err(Ended::Error)?;
+                if let Err(why) = self.producer.check() {
+                    return Err(Ended::Error(fault("publish to", &self.site.object, why)));
+                }
+                let mut followers = self.followers.borrow_mut();
+                followers.bury(&self.site);
+                match self.miss(&followers) {
+                    Some(error) => Err(Ended::Error(error)),
+                    None => Ok(look(&followers).map(Ok)),
+                }
+            },
+        );
+        found.map_err(|ended: Ended| ended.into_error(self, "publish to"))?
+    }
+
+    /// Publishes a slot; with no capacity, waits until all have it.
+    #[inline(always)]
+    fn finish(&self, slot: Slot, wait: Wait) -> Result<()> {
+        self.producer.publish(slot);
+        self.after(wait)
+    }
+
+    /// What follows when something was published.
+    #[inline(always)]
+    pub(super) fn after(&self, wait: Wait) -> Result<()> {
+        self.ring();
+        if self.site.charter.capacity == Capacity::Zero { self.meet(wait) } else { Ok(()) }
+    }
+
+    /// Wakes whoever sleeps.
+    #[inline(always)]
+    pub(super) fn ring(&self) {
+        self.light.fence(|| self.site.hints.asks_for_fences());
+        if self.site.hints.filled.is_awaited() {
+            self.ring_slowly();
+        }
+    }
+
+    #[cold]
+    fn ring_slowly(&self) {
+        if ring_filled(&self.site) {
+            self.ring_doorbells();
+        }
+    }
+
+    /// Also those of subscribers that have come meanwhile: this has taken their mark away.
+    fn ring_doorbells(&self) {
+        // Pairs with the fence of whoever armed: who is seen to have done that is seen to have joined.
+        crate::sync::fence(crate::sync::Ordering::SeqCst);
+        let mut followers = self.followers.borrow_mut();
+        if self.roster.get() != self.site.hints.roster() && self.see(&mut followers).is_err() {
+            // Somebody is left out: the next message rings again.
+            self.site.hints.filled.arm();
+        }
+        followers.ring_doorbells();
+    }
+
+    /// Waits until all subscribers have received everything, of which there must be one at least.
+    #[cold]
+    fn meet(&self, wait: Wait) -> Result<()> {
+        let head = self.producer.head();
+        let met = |followers: &Followers| match followers.least(head) {
+            Least::Position(position) => (distance(head, position) >= 0).then_some(()),
+            Least::Nobody => None,
+        };
+        // Not in a statement of its own: what is met is not borrowed while it is waited.
+        let is_met = met(&self.followers.borrow()).is_some();
+        let outcome = if is_met {
+            Ok(())
+        } else if wait.is_never() {
+            let why = "nobody has received it yet";
+            Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why))
+        } else {
+            self.wait_until(wait, met)
+        };
+        // Whoever comes from now on has nothing to do with it.
+        self.producer.meet();
+        outcome
+    }
+}
+
+/// Where the payload begins: with the header, or at a line of its own if it is large.
+#[inline(always)]
+fn shape(len: usize) -> Flags {
+    if len >= FLOWS { Flags::BELOW } else { Flags::empty() }
+}
+
+/// A message whose `fill` panics is none, and those behind it can be received.
+struct Unfilled<'p> {
+    publisher: &'p Publisher,
+    slot: Slot,
+}
+
+impl Drop for Unfilled<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        self.publisher.producer.give_up(self.slot);
+    }
+}
+
+/// Messages that are published one after the other, with one look at who sleeps.
+#[derive(Debug)]
+pub struct Batch<'p> {
+    publisher: &'p Publisher,
+}
+
+impl Batch<'_> {
+    /// As [`Publisher::publish_wait`].
+    ///
+    /// # Errors
+    /// As [`Publisher::publish_wait`].
+    pub fn publish(&mut self, message: &[u8], wait: Wait) -> Result<()> {
+        self.publish_with(message.len(), wait, |room| copy_in(room, message))
+    }
+
+    /// As [`Publisher::publish_with`].
+    ///
+    /// # Errors
+    /// As [`Publisher::publish_with`].
+    #[inline(always)]
+    pub fn publish_with(&mut self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
+        let slot = self.publisher.reserve(len, shape(len), wait)?;
+        let unfilled = Unfilled { publisher: self.publisher, slot };
+        fill(self.publisher.producer.payload(slot));
+        core::mem::forget(unfilled);
+        self.publisher.producer.publish(slot);
+        Ok(())
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.publisher.ring();
+    }
+}
+
+/// Why a wait ended.
+enum Ended {
+    Stopped(Stopped),
+    Error(Error),
+}
+
+impl From<Stopped> for Ended {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
+impl Ended {
+    fn into_error(self, publisher: &Publisher, operation: &'static str) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Stopped(stopped) => stopped.error(operation, &publisher.site.object),
+        }
+    }
+}
+
+/// Takes a place in a topic: one whose holder has gone, with what it has published, or a fresh one.
+fn take_segment(site: &Site) -> Result<(Own, usize)> {
+    let making = site.making(What::Publisher, segment::bytes(site.charter.geometry));
+    let reserved = match site.charter.capacity {
+        // The rest comes when it is written.
+        Capacity::Unbounded(_) => 8 * segment::RING,
+        Capacity::Zero | Capacity::Bounded(_) => making.len,
+    };
+    let making = Making { reserved, ..making };
+    for index in 0..MOST_PUBLISHERS {
+        let path = site.path('p', index);
+        // Whoever made it may have gone between the two.
+        for _ in 0..4 {
+            match Own::adopt(&path, What::Publisher, site.number) {
+                Ok(Some(own)) if own.mapping().len() == making.len => return Ok((own, index)),
+                Ok(_) => {}
+                Err(error) if is_want(&error) => return Err(error),
+                // What makes no sense and belongs to nobody is in the way, and goes; if it cannot go, there are other places.
+                Err(_) => _ = sweep(&path),
+            }
+            if rustix::fs::lstat(&path).is_ok() {
+                break;
+            }
+            let made = Own::create(&path, making, |words| {
+                words[crate::segment::header::LINES]
+                    .store(site.charter.geometry.lines(), crate::sync::Ordering::Relaxed);
+            })?;
+            if let Some(own) = made {
+                return Ok((own, index));
+            }
+        }
+        if !site.has_name() {
+            return Err(site.removed("publish to"));
+        }
+    }
+    let why = "all its places for publishers are taken";
+    Err(refused("publish to", &site.object, ErrorKind::LimitReached, why).with_limit(Limit {
+        name: "publishers of a topic",
+        current: Some(MOST_PUBLISHERS as u64),
+        needed: None,
+    }))
+}
+
+/// Wakes whoever waits for messages. Whether there are doorbells to ring, too.
+fn ring_filled(site: &Site) -> bool {
+    site.hints.set_rung();
+    site.hints.filled.ring().doorbells
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        if !self.maker.is_this() {
+            return;
+        }
+        self.producer.close();
+        self.site.hints.change_roster();
+        self.ring_slowly();
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("site", &self.site.object)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,213 @@
+//! Shared memory as the algorithms see it: words of 64 bits, in a mapping or on the heap.
+//!
+//! All that processes share is made of aligned words that are accessed by atomics only, so that another process can change
+//! what is read and never what is *safe*. [`Words`] are one's own to write; [`Foreign`] words belong to another process and
+//! can only be loaded: their pages may be mapped for reading only. Every access is checked against the length, whoever the
+//! index came from.
+
+use core::ops::Deref;
+use std::sync::Arc;
+
+use twixt_sys::{Access, Fault, Mapping};
+
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// The bytes of a word.
+pub(crate) const WORD: usize = 8;
+
+/// What keeps the memory there.
+#[derive(Clone)]
+enum Keep {
+    Mapping(Arc<Mapping>),
+    /// For models and tests.
+    #[cfg(any(test, twixt_loom))]
+    #[expect(dead_code, reason = "held, so that the words stay where they are")]
+    Heap(Arc<[AtomicU64]>),
+}
+
+/// Words that this process may write.
+#[derive(Clone)]
+pub(crate) struct Words {
+    base: *const AtomicU64,
+    len: usize,
+    keep: Keep,
+}
+
+// SAFETY: the words are atomics, and what keeps them can be sent.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
+
+impl Words {
+    /// `len` words of a writable mapping, from byte `offset` (a multiple of 8) on.
+    pub(crate) fn new(mapping: &Arc<Mapping>, offset: usize, len: usize) -> Result<Self, Fault> {
+        let base = mapping.words(offset, len)?.as_ptr().cast();
+        Ok(Self { base, len, keep: Keep::Mapping(Arc::clone(mapping)) })
+    }
+
+    /// As many on the heap, all zero.
+    #[cfg(any(test, twixt_loom))]
+    pub(crate) fn heap(len: usize) -> Self {
+        let words: Arc<[AtomicU64]> = (0..len).map(|_| AtomicU64::new(0)).collect();
+        Self { base: words.as_ptr(), len, keep: Keep::Heap(words) }
+    }
+
+    /// The same words, for reading.
+    #[cfg(any(test, twixt_loom))]
+    pub(crate) fn foreign(&self) -> Foreign {
+        Foreign(self.clone())
+    }
+
+    /// Whether the memory is all there: a peer may have truncated the file.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        match &self.keep {
+            Keep::Mapping(mapping) => mapping.check(),
+            #[cfg(any(test, twixt_loom))]
+            Keep::Heap(_) => Ok(()),
+        }
+    }
+}
+
+impl Deref for Words {
+    type Target = [AtomicU64];
+
+    #[inline(always)]
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: `base` and `len` came from a slice of atomics which `keep` keeps alive for as long as `self` lives, and an
+        // atomic may be shared while others, in other processes too, access it.
+        unsafe { core::slice::from_raw_parts(self.base, self.len) }
+    }
+}
+
+/// Words that another process writes: to be loaded, and nothing else.
+#[derive(Clone)]
+pub(crate) struct Foreign(Words);
+
+impl Foreign {
+    /// `len` words of a mapping, which may be read-only, from byte `offset` (a multiple of 8) on.
+    pub(crate) fn new(mapping: &Arc<Mapping>, offset: usize, len: usize) -> Result<Self, Fault> {
+        if mapping.access() == Access::ReadWrite {
+            return Words::new(mapping, offset, len).map(Self);
+        }
+        let end = len.checked_mul(WORD).and_then(|bytes| offset.checked_add(bytes));
+        match end {
+            Some(end) if end <= mapping.len() => {}
+            _ => return Err(Fault::OutOfBounds),
+        }
+        let base = (mapping.address() as *const u8).wrapping_add(offset).cast::<AtomicU64>();
+        if !base.is_aligned() {
+            return Err(Fault::Misaligned);
+        }
+        Ok(Self(Words { base, len, keep: Keep::Mapping(Arc::clone(mapping)) }))
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len
+    }
+
+    /// The word of that index, unordered; 0 past the end.
+    #[inline(always)]
+    pub(crate) fn load(&self, index: usize) -> u64 {
+        match self.0.get(index) {
+            // Relaxed: of memory mapped for reading only the language promises this load and no other.
+            Some(word) => word.load(Ordering::Relaxed),
+            None => 0,
+        }
+    }
+
+    /// The word of that index, before everything that is loaded later.
+    #[inline(always)]
+    pub(crate) fn acquire(&self, index: usize) -> u64 {
+        let word = self.load(index);
+        // Pairs with the Release store or fence of the process that owns the words; whoever calls says which.
+        fence(Ordering::Acquire);
+        word
+    }
+
+    /// A part of them, from word `start` on.
+    #[cfg(any(test, twixt_loom))]
+    pub(crate) fn part(&self, start: usize, len: usize) -> Option<Self> {
+        let part = self.0.get(start..start.checked_add(len)?)?;
+        Some(Self(Words { base: part.as_ptr(), len, keep: self.0.keep.clone() }))
+    }
+
+    /// Words `start..start + len` for loading one after the other; empty if they are not all there.
+    #[inline(always)]
+    pub(crate) fn view(&self, start: usize, len: usize) -> View<'_> {
+        let words = start.checked_add(len).and_then(|end| self.0.get(start..end));
+        View { words: words.unwrap_or(&[]) }
+    }
+
+    /// Whether the memory is all there.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        self.0.check()
+    }
+}
+
+/// Words that are only loaded, borrowed.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    words: &'a [AtomicU64],
+}
+
+impl<'a> View<'a> {
+    /// One's own words, for reading.
+    pub(crate) fn of(words: &'a [AtomicU64]) -> Self {
+        Self { words }
+    }
+
+    /// The word of that index; 0 past the end.
+    #[inline(always)]
+    pub(crate) fn load(self, index: usize) -> u64 {
+        self.words.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// Those from word `start` to before word `end`; none if they are not all there.
+    #[inline(always)]
+    pub(crate) fn part(self, start: usize, end: usize) -> Self {
+        Self { words: self.words.get(start..end).unwrap_or(&[]) }
+    }
+
+    /// One after the other.
+    #[inline(always)]
+    pub(crate) fn iter(self) -> impl Iterator<Item = u64> + 'a {
+        self.words.iter().map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// Copies bytes out, from byte `offset` (a multiple of 8) on; what is not there comes out as zeros.
+    #[inline]
+    pub(crate) fn copy_to(self, offset: usize, into: &mut [u8]) {
+        debug_assert_eq!(offset % WORD, 0);
+        let words = self.words.get(offset / WORD..).unwrap_or(&[]);
+        let (chunks, rest) = into.as_chunks_mut::<WORD>();
+        let (there, missing) = chunks.split_at_mut(chunks.len().min(words.len()));
+        let (whole, after) = words.split_at(there.len());
+        for (chunk, word) in there.iter_mut().zip(whole) {
+            *chunk = word.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        missing.fill([0; WORD]);
+        if !rest.is_empty() {
+            let last = after.first().map_or(0, |word| word.load(Ordering::Relaxed)).to_ne_bytes();
+            rest.copy_from_slice(&last[..rest.len()]);
+        }
+    }
+}
+
+/// Copies bytes into words of one's own; a last word that they do not fill has zeros behind them. What has no room is left
+/// out.
+#[inline]
+pub(crate) fn copy_in(words: &[AtomicU64], bytes: &[u8]) {
+    let (chunks, rest) = bytes.as_chunks::<WORD>();
+    let mut words = words.iter();
+    for (chunk, word) in chunks.iter().zip(&mut words) {
+        word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
+    }
+    if !rest.is_empty()
+        && let Some(word) = words.next()
+    {
+        let mut last = [0; WORD];
+        last[..rest.len()].copy_from_slice(rest);
+        word.store(u64::from_ne_bytes(last), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,646 @@
+//! Participants that are killed at any instruction, and at any time.
+//!
+//! ```sh
+//! cargo test -p twixt-bus --test topic_killed                            # some instructions of each section: seconds
+//! cargo test --release -p twixt-bus --test topic_killed -- --ignored     # every one, where there are not too many: minutes
+//! TWIXT_TEST_POINTS=500 cargo test -p twixt-bus --test topic_killed      # so many of each section
+//! ```
+
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use twixt_bus::{Event, Left, Publisher, Slow, Subscriber, SubscriberOptions};
+use twixt_os::{ErrorKind, Wait};
+use twixt_sys::{Access, Mapping};
+use twixt_testkit::{Child, Missing, Peer, Spawn, Step, Test, descriptors, test};
+
+#[path = "support/topics.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod topics;
+
+use topics::{Dice, Topic, in_ms, message, read};
+
+/// The ring: some of the large messages.
+const RING: u64 = 256 << 10;
+const LARGE: usize = 33_000;
+
+/// One test at a time: a child that another test forks has copies of all locks until it executes something, so that a place
+/// that has just become free would not look so.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// At how many instructions of a section the victim is killed.
+fn points(short: u64) -> u64 {
+    std::env::var("TWIXT_TEST_POINTS").ok().map_or(short, |points| points.parse().unwrap())
+}
+
+/// Every instruction is too many where a section has more than this.
+const WHOLE: u64 = 4_000;
+
+/// Between two system calls, so many instructions are taken at the most where not all of them are.
+const STRETCH: u64 = 300;
+
+/// Kills a child at so many instructions between its two marks, and at its second mark. `after` is told whether it came there.
+///
+/// System calls are run to, and instructions behind them stepped through: stepping is slow.
+fn sweep(points: u64, child: impl Fn() -> Spawn, mut after: impl FnMut(bool)) -> Result<(), Missing> {
+    let mut run = |calls: u64, steps: u64| {
+        let mut victim = child().traced()?;
+        let (mut called, mut stepped) = (0, 0);
+        let mut is_over = false;
+        while !is_over && called < calls {
+            is_over = victim.run_to_call() == Step::Marked;
+            called += u64::from(!is_over);
+        }
+        while !is_over && stepped < steps {
+            is_over = victim.step() == Step::Marked;
+            stepped += u64::from(!is_over);
+        }
+        victim.kill();
+        after(is_over);
+        Ok((called, stepped))
+    };
+    // Some calls belong to the marks.
+    let calls = run(u64::MAX, 0)?.0;
+    let calls = if calls <= 8 { 0 } else { calls };
+    let stretch = if calls == 0 { run(0, u64::MAX)?.1 } else { STRETCH };
+    let all = (calls + 1) * stretch;
+    let points = points.min(all);
+    let mut dice = Dice(all + 1);
+    for point in 0..points {
+        let at = point * all / points;
+        // Not always the same ones, where there are more.
+        let within = if points == all {
+            at % stretch
+        } else {
+            (at % stretch + dice.below(all / points + 1)) % stretch
+        };
+        run(at / stretch, within)?;
+    }
+    println!("killed at {points} instructions, with {calls} system calls among them");
+    Ok(())
+}
+
+/// What the survivors see.
+struct Observer {
+    topic: Topic,
+    subscriber: Subscriber,
+    /// The number of the next victim's first message.
+    base: u64,
+    received: u64,
+    descriptors: usize,
+}
+
+/// Before its section a victim publishes so many.
+const BEFORE: u64 = 3;
+
+impl Observer {
+    fn new() -> Self {
+        let topic = Topic::new();
+        let subscriber = Subscriber::open(&Topic::name(), &topic.sized(RING)).unwrap();
+        Self { topic, subscriber, base: 0, received: 0, descriptors: 0 }
+    }
+
+    /// A publisher was killed: `most` messages of its section may be there, and must be if it was over.
+    fn look(&mut self, most: u64, is_over: bool) {
+        let mut numbers = Vec::new();
+        loop {
+            match self.subscriber.next(in_ms(60_000)).unwrap() {
+                Event::Message(mut sample) => {
+                    let mut bytes = Vec::new();
+                    match sample.read_into(&mut bytes) {
+                        Ok(()) => numbers.push(read(&bytes).1),
+                        // Its publisher has died while it was writing it.
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::PeerGone, "{error}"),
+                    }
+                }
+                Event::Left { publisher: 0, how: Left::Died } => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let count = numbers.len() as u64;
+        assert!(numbers.iter().copied().eq(self.base..self.base + count), "{numbers:?} from {}", self.base);
+        let least = if is_over { BEFORE + most } else { BEFORE };
+        assert!((least..=BEFORE + most).contains(&count), "{count} messages; over: {is_over}");
+        self.received += count;
+        self.base += 10;
+        // Who comes next adopts the place, and counts what was received.
+        let next = self.topic.publisher();
+        assert_eq!(next.published().0, self.received);
+        next.publish(&message(9, self.base, 16)).unwrap();
+        drop(next);
+        let mut last = self.subscriber.receive_wait(in_ms(60_000)).unwrap();
+        assert_eq!(last.publisher(), 0);
+        let mut bytes = Vec::new();
+        last.read_into(&mut bytes).unwrap();
+        assert_eq!(read(&bytes), (9, self.base));
+        drop(last);
+        self.received += 1;
+        assert!(matches!(
+            self.subscriber.next(in_ms(60_000)).unwrap(),
+            Event::Left { publisher: 0, how: Left::Closed }
+        ));
+        assert_eq!(self.topic.files(), ["p0", "s0", "site"]);
+        self.count_descriptors();
+    }
+
+    fn count_descriptors(&mut self) {
+        // Other tests of this process have some as well: a leak is what goes on.
+        let now = descriptors();
+        if self.descriptors == 0 {
+            self.descriptors = now;
+        }
+        assert!(now < self.descriptors + 100, "{now} descriptors, and {} at first", self.descriptors);
+    }
+}
+
+fn victim(peer: &Peer, len: usize, section: impl FnOnce(&Publisher, &[u8])) {
+    let base: u64 = peer.arg(1).parse().unwrap();
+    let publisher = Topic::of(peer).publisher();
+    for number in base..base + BEFORE {
+        publisher.publish(&message(0, number, 16 + number as usize % 50)).unwrap();
+    }
+    let bytes = message(0, base + BEFORE, len);
+    peer.mark();
+    section(&publisher, &bytes);
+    peer.mark();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+fn sweep_publisher(test: &Test, points: u64, role: &str, most: u64) {
+    let observer = std::cell::RefCell::new(Observer::new());
+    let child = || {
+        let observer = observer.borrow();
+        test.child(role).arg(observer.topic.arg()).arg(observer.base)
+    };
+    if let Err(missing) = sweep(points, child, |is_over| observer.borrow_mut().look(most, is_over)) {
+        test.skip(&missing);
+    }
+}
+
+fn publish(test: &Test, points: u64) {
+    test.role("small", |peer| victim(peer, 40, |publisher, bytes| publisher.publish(bytes).unwrap()));
+    test.role("medium", |peer| victim(peer, 700, |publisher, bytes| publisher.publish(bytes).unwrap()));
+    sweep_publisher(test, points, "small", 1);
+    sweep_publisher(test, points, "medium", 1);
+}
+
+fn large(test: &Test, points: u64) {
+    test.role("large", |peer| victim(peer, LARGE, |publisher, bytes| publisher.publish(bytes).unwrap()));
+    sweep_publisher(test, points, "large", 1);
+}
+
+fn loans(test: &Test, points: u64) {
+    test.role("loan", |peer| {
+        victim(peer, 40, |publisher, bytes| {
+            let mut loan = publisher.loan(40).unwrap();
+            loan.write(0, bytes);
+            loan.publish().unwrap();
+        })
+    });
+    test.role("two", |peer| {
+        victim(peer, 40, |publisher, bytes| {
+            let (first, dropped) = (publisher.loan(40).unwrap(), publisher.loan(300).unwrap());
+            let mut last = publisher.loan(40).unwrap();
+            last.write(0, bytes);
+            last.publish().unwrap();
+            drop(dropped);
+            // Now the last one can be reached.
+            drop(first);
+        })
+    });
+    sweep_publisher(test, points, "loan", 1);
+    sweep_publisher(test, points, "two", 1);
+}
+
+fn flows(test: &Test, points: u64) {
+    test.role("flow", |peer| {
+        victim(peer, 400, |publisher, bytes| {
+            let mut flow = publisher.flow(bytes.len()).unwrap();
+            for piece in bytes.chunks(104) {
+                flow.write(piece);
+            }
+            flow.finish().unwrap();
+        })
+    });
+    sweep_publisher(test, points, "flow", 1);
+}
+
+/// Opening, with the first message, and leaving: the place of a dead one is adopted each time.
+fn coming_and_going(test: &Test, points: u64) {
+    test.role("coming", |peer| {
+        let topic = Topic::of(peer);
+        let options = topic.options();
+        peer.mark();
+        let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+        publisher.publish(&message(0, peer.arg(1).parse().unwrap(), 40)).unwrap();
+        peer.mark();
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    test.role("going", |peer| {
+        let publisher = Topic::of(peer).publisher();
+        publisher.publish(&message(0, peer.arg(1).parse().unwrap(), 40)).unwrap();
+        peer.mark();
+        drop(publisher);
+        peer.mark();
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    for role in ["coming", "going"] {
+        let topic = Topic::new();
+        let mut subscriber = Subscriber::open(&Topic::name(), &topic.sized(RING)).unwrap();
+        let number = std::cell::Cell::new(0);
+        let child = || test.child(role).arg(topic.arg()).arg(number.get());
+        let swept = sweep(points, child, |is_over| {
+            // The next one comes at once; whoever has died before is told, too.
+            let next = topic.publisher();
+            next.publish(&message(1, number.get(), 40)).unwrap();
+            drop(next);
+            let (mut heard, mut left) = (0, Vec::new());
+            while left.last() != Some(&Left::Closed) || heard == 0 {
+                match subscriber.next(in_ms(60_000)).unwrap() {
+                    Event::Message(sample) => {
+                        let (who, found) = read(&sample.to_vec().unwrap());
+                        assert_eq!(found, number.get());
+                        heard += 1 + 10 * u64::from(who);
+                    }
+                    Event::Left { how, .. } => left.push(how),
+                    other => panic!("{other:?}"),
+                }
+                if heard < 11 {
+                    left.retain(|how| *how != Left::Closed);
+                }
+            }
+            let is_there = role == "going" || is_over;
+            assert!(heard == 12 || heard == 11 && !is_there, "heard {heard}, over: {is_over}");
+            number.set(number.get() + 1);
+            assert_eq!(topic.files(), ["p0", "s0", "site"]);
+        });
+        if let Err(missing) = swept {
+            test.skip(&missing);
+        }
+    }
+}
+
+/// The first one makes the topic.
+fn making(test: &Test, points: u64) {
+    test.role("making", |peer| {
+        let topic = Topic::of(peer);
+        let options = topic.sized(1 << 12);
+        peer.mark();
+        let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+        peer.mark();
+        drop(publisher);
+    });
+    test.role("removing", |peer| {
+        let place = Topic::of(peer).place();
+        drop(Publisher::open(&Topic::name(), &Topic::of(peer).sized(1 << 12)).unwrap());
+        peer.mark();
+        twixt_bus::remove(twixt_bus::Kind::Topic, &Topic::name(), Some(&place)).unwrap();
+        peer.mark();
+    });
+    for role in ["making", "removing"] {
+        let topic = Topic::new();
+        let swept = sweep(
+            points,
+            || test.child(role).arg(topic.arg()),
+            |_| {
+                let _ = twixt_bus::remove(twixt_bus::Kind::Topic, &Topic::name(), Some(&topic.place()));
+                let publisher = Publisher::open(&Topic::name(), &topic.sized(1 << 12)).unwrap();
+                let mut subscriber = topic.subscriber();
+                publisher.publish(b"after it").unwrap();
+                assert_eq!(topics::receive(&mut subscriber), b"after it");
+                assert_eq!(topic.files(), ["p0", "s0", "site"]);
+                twixt_bus::remove(twixt_bus::Kind::Topic, &Topic::name(), Some(&topic.place())).unwrap();
+                let left: Vec<_> = std::fs::read_dir(topic.place().path()).unwrap().flatten().collect();
+                assert!(left.is_empty(), "{left:?}");
+            },
+        );
+        if let Err(missing) = swept {
+            test.skip(&missing);
+        }
+    }
+}
+
+/// A subscriber that is killed while it joins, receives, arms its doorbell, or leaves, holds up nobody.
+fn subscribers(test: &Test, points: u64) {
+    fn section(peer: &Peer, what: &str) {
+        let topic = Topic::of(peer);
+        let options = topic.options();
+        if what == "joining" {
+            peer.mark();
+            let _subscriber = Subscriber::open(&Topic::name(), &options).unwrap();
+            peer.mark();
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        let how = SubscriberOptions::new().history(20);
+        let mut subscriber = Subscriber::open_with(&Topic::name(), &options, how).unwrap();
+        peer.mark();
+        match what {
+            "receiving" => {
+                for _ in 0..3 {
+                    subscriber.receive().unwrap().to_vec().unwrap();
+                }
+            }
+            "arming" => {
+                subscriber.doorbell().unwrap();
+                subscriber.arm().unwrap();
+            }
+            _ => drop(subscriber),
+        }
+        peer.mark();
+        std::thread::sleep(Duration::from_secs(60));
+    }
+    const ROLES: [&str; 4] = ["joining", "receiving", "arming", "leaving"];
+    for role in ROLES {
+        test.role(role, |peer| section(peer, role));
+    }
+    for role in ROLES {
+        let topic = Topic::new();
+        let mut steady = Subscriber::open(&Topic::name(), &topic.sized(1 << 12)).unwrap();
+        let publisher = topic.publisher();
+        for number in 0..20 {
+            publisher.publish(&message(0, number, 40)).unwrap();
+        }
+        let (mut sent, mut next, mut round) = (20, 0, 0);
+        let swept = sweep(
+            points,
+            || test.child(role).arg(topic.arg()),
+            |_| {
+                round += 1;
+                if round % 8 != 0 {
+                    // Who comes next sweeps.
+                    drop(topic.subscriber());
+                }
+                for _ in 0..150 {
+                    publisher.publish(&message(0, sent, 40)).unwrap();
+                    sent += 1;
+                    while let Ok(sample) = steady.try_receive() {
+                        assert_eq!(read(&sample.to_vec().unwrap()).1, next);
+                        next += 1;
+                    }
+                }
+                assert_eq!(next, sent);
+                if round % 8 == 0 {
+                    // One that nobody waits for, or knows of, lies there until then.
+                    drop(topic.subscriber());
+                }
+                assert_eq!(topic.files(), ["p0", "s0", "site"]);
+            },
+        );
+        if let Err(missing) = swept {
+            test.skip(&missing);
+        }
+    }
+}
+
+macro_rules! sweeps {
+    ($($name:ident, $whole:ident: $sweep:ident, $points:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let _alone = alone();
+    let test = test!();
+                $sweep(&test, points($points));
+            }
+
+            #[test]
+            #[ignore = "the whole sweep takes minutes"]
+            fn $whole() {
+                let _alone = alone();
+    let test = test!().unwatched();
+                $sweep(&test, points(WHOLE));
+            }
+        )*
+    };
+}
+
+sweeps! {
+    killed_while_publishing, killed_while_publishing_anywhere: publish, 14;
+    killed_with_loans_out, killed_with_loans_out_anywhere: loans, 10;
+    killed_while_a_message_flows, killed_while_a_message_flows_anywhere: flows, 10;
+    killed_while_coming_or_going, killed_while_coming_or_going_anywhere: coming_and_going, 10;
+    killed_while_making_the_topic, killed_while_making_the_topic_anywhere: making, 8;
+    killed_while_receiving, killed_while_receiving_anywhere: subscribers, 6;
+}
+
+/// Nearly all instructions of these copy bytes: the short form has a flow instead.
+#[test]
+#[ignore = "the whole sweep takes minutes"]
+fn killed_while_publishing_a_large_one_anywhere() {
+    let _alone = alone();
+    large(&test!().unwatched(), points(500));
+}
+
+/// Kills publishers at random while they publish as fast as they can.
+fn at_random(test: &Test, kills: u64) {
+    test.role("publisher", |peer| {
+        let topic = Topic::of(peer);
+        let publisher = topic.publisher();
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(peer.arg(1)).unwrap();
+        let accepted = Mapping::shared(std::os::fd::AsFd::as_fd(&file), 0, 8, Access::ReadWrite).unwrap();
+        let accepted = accepted.atomic_u64(0).unwrap();
+        let mut dice = Dice(peer.arg(2).parse::<u64>().unwrap() + 1);
+        let mut loans = Vec::new();
+        for number in 0.. {
+            let len = if number % 500 == 7 { LARGE } else { dice.below(400) as usize };
+            let bytes = message(0, number, len);
+            match dice.below(8) {
+                0 => {
+                    let mut loan = publisher.loan(bytes.len()).unwrap();
+                    loan.write(0, &bytes);
+                    if dice.below(4) == 0 {
+                        loans.push(publisher.loan(10).unwrap());
+                    }
+                    loan.publish().unwrap();
+                    loans.clear();
+                }
+                _ => publisher.publish(&bytes).unwrap(),
+            }
+            accepted.store(number + 1, Ordering::SeqCst);
+        }
+    });
+    let topic = Topic::new();
+    let mut subscriber = Subscriber::open(&Topic::name(), &topic.sized(RING)).unwrap();
+    let counter = topic.place().path().join("accepted");
+    let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&counter).unwrap();
+    file.set_len(8).unwrap();
+    let accepted = Mapping::shared(std::os::fd::AsFd::as_fd(&file), 0, 8, Access::ReadWrite).unwrap();
+    let mut dice = Dice(u64::from(std::process::id()) + 99);
+    let (mut received, mut broken) = (0, 0);
+    for kill in 0..kills {
+        accepted.atomic_u64(0).unwrap().store(0, Ordering::SeqCst);
+        let child =
+            test.child("publisher").arg(topic.arg()).arg(counter.display()).arg(dice.roll() >> 1).spawn();
+        let mut child = Some(child);
+        let until = dice.below(2000);
+        let mut next = 0;
+        loop {
+            match subscriber.next(in_ms(60_000)).unwrap() {
+                Event::Message(mut sample) => {
+                    let mut bytes = Vec::new();
+                    match sample.read_into(&mut bytes) {
+                        Ok(()) => {
+                            assert_eq!(read(&bytes).1, next, "lost or doubled");
+                            next += 1;
+                        }
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::PeerGone, "{error}");
+                            broken += 1;
+                        }
+                    }
+                    drop(sample);
+                    if next > until
+                        && let Some(child) = child.take()
+                    {
+                        child.kill();
+                    }
+                }
+                Event::Left { how: Left::Died, publisher: 0 } => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let accepted = accepted.atomic_u64(0).unwrap().load(Ordering::SeqCst);
+        assert!(
+            next == accepted || next == accepted + 1,
+            "kill {kill}: {next} received, {accepted} accepted"
+        );
+        received += next;
+    }
+    let publisher = topic.publisher();
+    assert_eq!(publisher.published().0, received);
+    println!("{kills} kills, {received} messages, {broken} were never finished");
+}
+
+#[test]
+fn killed_at_random() {
+    let _alone = alone();
+    at_random(&test!(), points(40));
+}
+
+#[test]
+#[ignore = "thousands of kills take minutes"]
+fn killed_at_random_thousands_of_times() {
+    let _alone = alone();
+    at_random(&test!().unwatched(), points(3000));
+}
+
+/// Stops a child, and waits until it has.
+fn stop(child: &Child) {
+    child.signal(Signal::STOP);
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.pid())).unwrap();
+        if stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T')) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_sleeper_is_not_taken_for_dead() {
+    let _alone = alone();
+    let test = test!();
+    test.role("publisher", |peer| {
+        let publisher = Topic::of(peer).publisher();
+        for number in 0.. {
+            publisher.publish(&message(0, number, 40)).unwrap();
+            if number == 0 {
+                peer.say("there");
+            }
+            if number > 200_000 {
+                break;
+            }
+        }
+    });
+    test.role("subscriber", |peer| {
+        let slow = match peer.arg(1).as_str() {
+            "block" => Slow::Block,
+            "oldest" => Slow::DropOldest,
+            _ => Slow::Disconnect,
+        };
+        let mut subscriber = Topic::of(peer).subscriber_with(SubscriberOptions::new().slow(slow));
+        peer.say("there");
+        let mut next = 0;
+        loop {
+            match subscriber.next(Wait::forever()) {
+                Ok(Event::Message(mut sample)) => {
+                    let mut bytes = Vec::new();
+                    if sample.read_into(&mut bytes).is_ok() {
+                        assert_eq!(read(&bytes).1, next);
+                        next += 1;
+                    }
+                }
+                Ok(Event::Missed { messages, .. }) => {
+                    assert_ne!(slow, Slow::Block);
+                    next += messages;
+                }
+                Ok(Event::Left { .. }) => break,
+                Err(error) => {
+                    assert_eq!((slow, error.kind()), (Slow::Disconnect, ErrorKind::Overrun), "{error}");
+                    return peer.say("disconnected");
+                }
+                Ok(other) => panic!("{other:?}"),
+            }
+        }
+        peer.say(&next.to_string());
+    });
+    let asleep = Duration::from_millis(300);
+    // A publisher.
+    let topic = Topic::new();
+    let mut subscriber = Subscriber::open(&Topic::name(), &topic.sized(1 << 13)).unwrap();
+    let mut publisher = test.child("publisher").arg(topic.arg()).spawn();
+    publisher.expect("there");
+    let mut next = 0;
+    for _ in 0..3 {
+        stop(&publisher);
+        std::thread::sleep(asleep);
+        loop {
+            match subscriber.receive_wait(in_ms(150)) {
+                Ok(sample) => {
+                    assert_eq!(read(&sample.to_vec().unwrap()).1, next);
+                    next += 1;
+                }
+                Err(error) => break assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}"),
+            }
+        }
+        publisher.signal(Signal::CONT);
+        assert_eq!(read(&topics::receive(&mut subscriber)).1, next);
+        next += 1;
+    }
+    publisher.kill();
+    // A subscriber of each kind.
+    for slow in ["block", "oldest", "disconnect"] {
+        let topic = Topic::new();
+        let publisher = Publisher::open(&Topic::name(), &topic.sized(1 << 13)).unwrap();
+        let mut subscriber = test.child("subscriber").arg(topic.arg()).arg(slow).spawn();
+        subscriber.expect("there");
+        publisher.publish(&message(0, 0, 40)).unwrap();
+        stop(&subscriber);
+        let mut sent = 1;
+        for _ in 0..1000 {
+            match publisher.publish_wait(&message(0, sent, 40), in_ms(300)) {
+                Ok(()) => sent += 1,
+                Err(error) => {
+                    assert_eq!((slow, error.kind()), ("block", ErrorKind::TimedOut), "{error}");
+                    break;
+                }
+            }
+        }
+        assert_eq!(sent < 1000, slow == "block");
+        std::thread::sleep(asleep);
+        assert_eq!(publisher.subscribers().unwrap(), 1);
+        subscriber.signal(Signal::CONT);
+        publisher.publish(&message(0, sent, 40)).unwrap();
+        if slow == "disconnect" {
+            subscriber.expect("disconnected");
+        } else {
+            drop(publisher);
+            subscriber.expect(&(sent + 1).to_string());
+        }
+        subscriber.succeed();
+    }
+}
