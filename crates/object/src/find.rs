@@ -13,12 +13,12 @@ use twixt_os::sysv::{Key, msg, sem, shm};
 use twixt_os::{Errno, ErrorKind, Mechanism, Object};
 
 use crate::users::{self, Users};
-use crate::{Error, Result, make, nameless};
+use crate::{Error, Result, bus, make, nameless};
 
 mod permission;
 mod socket;
 
-const FIND: &str = "find";
+pub(crate) const FIND: &str = "find";
 const REMOVE: &str = "remove";
 
 /// Finds the object that the address leads to. It takes no options: they say how an object is made or used, not which
@@ -31,7 +31,6 @@ const REMOVE: &str = "remove";
 /// - [`InvalidInput`](ErrorKind::InvalidInput): the address names nothing that stays, or no whole object, or has
 ///   options; or what is there is of another type.
 /// - [`PermissionDenied`](ErrorKind::PermissionDenied): a directory on the way may not be searched.
-/// - [`Unsupported`](ErrorKind::Unsupported): the bus, which this version does not have.
 pub fn find(address: &Address) -> Result<Found> {
     if let Some(refusal) = nameless::refusal(FIND, address) {
         return Err(refusal);
@@ -58,8 +57,11 @@ pub fn find(address: &Address) -> Result<Found> {
             make::no_semaphores_file(FIND, address, name)?;
             file(Kind::PosixMemory, &shared_memory_file(name.as_os_str()))?
         }
-        // The others were refused above.
-        _ => return Err(nameless::unknown(FIND, address)),
+        endpoint => match bus::name_of(endpoint) {
+            Some((kind, name)) => Identity::OnBus(bus::Site::find(kind, name)?),
+            // The others were refused above.
+            None => return Err(nameless::unknown(FIND, address)),
+        },
     };
     Ok(Found::new(Address::from(address.endpoint().clone()), identity))
 }
@@ -129,6 +131,10 @@ impl Found {
                 self.same_queue(name, *inode)?;
                 permission::of_posix_queue(name, *owner)
             }
+            Identity::OnBus(site) => {
+                let now = self.same_site(site)?;
+                permission::of_file(Mechanism::Bus, &now.directory, now.owner)
+            }
             Identity::Queue(_) | Identity::Set(_) | Identity::Segment(_) => {
                 permission::of_sysv(&self.identity)
             }
@@ -161,6 +167,7 @@ impl Found {
                 self.same_queue(name, *inode)?;
                 Ok(mq::unlink(name)?)
             }
+            Identity::OnBus(site) => self.same_site(site)?.remove(),
             Identity::Queue(id) => Ok(msg::Queue::open_id(*id)?.remove()?),
             Identity::Set(id) => Ok(sem::Set::open_id(*id)?.remove()?),
             Identity::Segment(id) => Ok(shm::Segment::open_id(*id)?.remove()?),
@@ -183,6 +190,11 @@ impl Found {
             }
             _ => Ok(()),
         }
+    }
+
+    fn same_site(&self, site: &bus::Site) -> Result<bus::Site> {
+        let now = bus::Site::find(site.kind, &site.name)?;
+        if now.inode == site.inode { Ok(now) } else { Err(self.replaced()) }
     }
 
     fn replaced(&self) -> Error {
@@ -217,6 +229,8 @@ pub(crate) enum Identity {
     File { kind: Kind, path: PathBuf, inode: Option<Inode> },
     /// A POSIX message queue. Inode and owner are unknown if it may not be opened.
     PosixQueue { name: OsString, inode: Option<Inode>, owner: Option<u32> },
+    /// A name on the bus.
+    OnBus(bus::Site),
     /// A System V message queue by its identifier.
     Queue(msg::Id),
     /// A System V semaphore set.
@@ -284,7 +298,7 @@ impl Inode {
     }
 }
 
-fn look(path: &Path) -> Result<Statx, Errno> {
+pub(crate) fn look(path: &Path) -> Result<Statx, Errno> {
     statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)
 }
 
@@ -335,7 +349,7 @@ impl Identity {
             Self::Queue(id) => SysvId::new(id.as_raw()).ok(),
             Self::Set(id) => SysvId::new(id.as_raw()).ok(),
             Self::Segment(id) => SysvId::new(id.as_raw()).ok(),
-            Self::File { .. } | Self::PosixQueue { .. } => None,
+            Self::File { .. } | Self::PosixQueue { .. } | Self::OnBus(_) => None,
         }
     }
 
@@ -349,6 +363,7 @@ impl Identity {
             Self::Queue(id) => (2, Some(number(id.as_raw())), &[]),
             Self::Set(id) => (3, Some(number(id.as_raw())), &[]),
             Self::Segment(id) => (4, Some(number(id.as_raw())), &[]),
+            Self::OnBus(site) => (5, Some(site.inode), &[]),
         }
     }
 }

@@ -34,6 +34,9 @@
 //! | `posix-mq:` | `mode`, `capacity` (messages), `message-size` | the queue | the name |
 //! | `posix-sem:` | `mode`, `value` | the semaphore | the name |
 //! | `posix-shm:` | `mode`, **`size`** | the object, its space reserved | the name |
+//! | `topic:`, `rpc:` | `mode`, `capacity` (bytes), `budget` (not `rpc:`) | the name | the name with all that waits; who has it open is told |
+//! | `queue:` | the same, `retries`, `visibility` | the name | the same |
+//! | `latest:` | `mode`, `message-size` | the name | the same |
 //! | `unix:`, `unix-dgram:`, `unix-seqpacket:` with a path | | nothing: a server makes it | a socket file whose server is gone |
 //!
 //! Options in bold must be given. All other addresses name something that goes with the processes that use it; the
@@ -41,12 +44,14 @@
 
 #![forbid(unsafe_code)]
 
+mod bus;
 mod error;
 mod find;
 mod make;
 mod nameless;
 mod users;
 
+pub use bus::{bus_options, names_on_bus};
 pub use error::Error;
 pub use find::{Found, find};
 pub use make::{Made, Plan, make};

@@ -8,8 +8,8 @@ use twixt_address::{Address, Endpoint, OptionName, Options, PosixName, SemName, 
 use twixt_os::sysv::Key;
 use twixt_os::{ErrorKind, Mode};
 
-use crate::find::Found;
-use crate::{Error, Result, nameless};
+use crate::find::{Found, Identity};
+use crate::{Error, Result, bus, nameless};
 
 mod file;
 mod posix;
@@ -70,6 +70,9 @@ enum What {
         name: OsString,
         size: u64,
     },
+    OnBus {
+        options: twixt_bus::Options,
+    },
 }
 
 impl Plan {
@@ -81,7 +84,6 @@ impl Plan {
     ///   already (`id=`); an option does not apply, or one is missing.
     /// - [`OutOfRange`](ErrorKind::OutOfRange): an option's value is not possible on this machine.
     /// - [`NotFound`](ErrorKind::NotFound): the file of `ftok=` is not there.
-    /// - [`Unsupported`](ErrorKind::Unsupported): the bus, which this version does not have.
     pub fn new(address: &Address) -> Result<Self> {
         if let Some(refusal) = nameless::refusal(MAKE, address) {
             return Err(refusal);
@@ -144,6 +146,30 @@ impl Plan {
                 let why = "a socket and its file are made by the process that serves it";
                 return Err(invalid(address, why, "start that process"));
             }
+            Endpoint::Topic(_) => {
+                takes(address, &[OptionName::Capacity, OptionName::Budget])?;
+                bus::check(MAKE, address)?;
+                if options.capacity() == Some(0) {
+                    let why =
+                        "what one subscriber has taken cannot be withdrawn from it, as capacity 0 needs";
+                    return Err(invalid(address, why, "a queue has capacity 0"));
+                }
+                What::OnBus { options: bus::bus_options(address) }
+            }
+            Endpoint::Queue(_) => {
+                use OptionName::{Budget, Capacity, Retries, Visibility};
+                takes(address, &[Capacity, Budget, Retries, Visibility])?;
+                bus::check(MAKE, address)?;
+                What::OnBus { options: bus::bus_options(address) }
+            }
+            Endpoint::Latest(_) => {
+                takes(address, &[OptionName::MessageSize])?;
+                What::OnBus { options: bus::bus_options(address) }
+            }
+            Endpoint::Rpc(_) => {
+                takes(address, &[OptionName::Capacity])?;
+                What::OnBus { options: bus::bus_options(address) }
+            }
             // The others were refused above.
             _ => return Err(nameless::unknown(MAKE, address)),
         };
@@ -198,6 +224,13 @@ impl Plan {
             (What::PosixQueue { name, limits }, _) => (posix::queue(name, *limits, self.mode)?, None),
             (What::PosixSemaphore { name, value }, _) => (posix::semaphore(name, *value, self.mode)?, None),
             (What::PosixMemory { name, size }, _) => (posix::memory(name, *size, self.mode)?, None),
+            (What::OnBus { options }, endpoint) => {
+                let Some((kind, name)) = bus::name_of(endpoint) else {
+                    return Err(nameless::unknown(MAKE, &self.address));
+                };
+                twixt_bus::make(kind, name, options)?;
+                (Identity::OnBus(bus::Site::find(kind, name)?), None)
+            }
             _ => return Err(nameless::unknown(MAKE, &self.address)),
         };
         // Only its identifier leads to an object without a key.

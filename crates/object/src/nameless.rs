@@ -5,7 +5,7 @@ use twixt_os::ErrorKind;
 
 use crate::Error;
 
-const LASTS: &str = "fifo:, posix- and sysv- addresses name objects that stay";
+const LASTS: &str = "fifo:, posix- and sysv- addresses and the names of the bus name objects that stay";
 
 /// The refusal, if the address names nothing that stays when all processes are gone.
 pub(crate) fn refusal(operation: &'static str, address: &Address) -> Option<Error> {
@@ -47,11 +47,6 @@ pub(crate) fn refusal(operation: &'static str, address: &Address) -> Option<Erro
             "a memfd has no name; it goes with the processes that hold its descriptor",
             "posix-shm:/name is memory with a name",
         ),
-        Endpoint::Topic(_) | Endpoint::Queue(_) | Endpoint::Latest(_) | Endpoint::Rpc(_) => (
-            ErrorKind::Unsupported,
-            "this version has no bus",
-            "sysv-msg: and posix-mq: are queues that stay",
-        ),
         Endpoint::Fifo(_)
         | Endpoint::File(_)
         | Endpoint::Mmap(_)
@@ -62,7 +57,11 @@ pub(crate) fn refusal(operation: &'static str, address: &Address) -> Option<Erro
         | Endpoint::SysvShm(_)
         | Endpoint::PosixMq(_)
         | Endpoint::PosixSem(_)
-        | Endpoint::PosixShm(_) => return None,
+        | Endpoint::PosixShm(_)
+        | Endpoint::Topic(_)
+        | Endpoint::Queue(_)
+        | Endpoint::Latest(_)
+        | Endpoint::Rpc(_) => return None,
     };
     Some(Error::refused(operation, address, kind, why, advice))
 }

@@ -54,6 +54,10 @@ pub enum Use {
     MapsReadOnly,
     /// It has the object mapped or attached, for writing too.
     Maps,
+    /// It takes part in the name on the bus as one that sends: publisher, producer, writer.
+    Sends,
+    /// It takes part in the name on the bus as one that receives: subscriber, consumer, reader.
+    Receives,
     /// It has the socket open that is bound to the path.
     Serves,
     /// It holds a lock.
@@ -84,6 +88,8 @@ impl fmt::Display for Use {
             Self::ReadsAndWrites => "reads and writes",
             Self::MapsReadOnly => "maps it for reading",
             Self::Maps => "maps it",
+            Self::Sends => "sends to it",
+            Self::Receives => "receives from it",
             Self::Serves => "serves it",
             Self::HoldsLock(lock::Kind::Exclusive) => "holds an exclusive lock",
             Self::HoldsLock(lock::Kind::Shared) => "holds a shared lock",
@@ -123,6 +129,7 @@ pub(crate) fn of(identity: &Identity) -> Result<Users> {
     let mut users = match identity {
         Identity::File { kind, path, inode } => file::users(*kind, path, *inode)?,
         Identity::PosixQueue { inode, .. } => file::queue_users(*inode)?,
+        Identity::OnBus(site) => site.users()?,
         Identity::Queue(id) => sysv::queue_users(*id)?,
         Identity::Set(id) => sysv::set_users(*id)?,
         Identity::Segment(id) => sysv::segment_users(*id)?,
@@ -133,7 +140,7 @@ pub(crate) fn of(identity: &Identity) -> Result<Users> {
 
 impl Users {
     /// Notes a use of a process.
-    fn add(&mut self, pid: Option<i32>, one: Use) {
+    pub(crate) fn add(&mut self, pid: Option<i32>, one: Use) {
         let index = self.users.iter().position(|user| user.pid == pid).unwrap_or_else(|| {
             let command = pid.and_then(proc::command);
             self.users.push(User { pid, command, uses: Vec::new() });

@@ -233,7 +233,7 @@ fn a_full_file_system_leaves_no_name() {
 #[test]
 fn what_cannot_be_made_is_said() {
     let _test = test!();
-    use ErrorKind::{InvalidInput, LimitReached, NotFound, OutOfRange, Unsupported};
+    use ErrorKind::{InvalidInput, LimitReached, NotFound, OutOfRange};
     for (text, kind, part) in [
         ("pipe:", InvalidInput, "cannot make pipe: an anonymous pipe has no name"),
         ("exec:cat", InvalidInput, "cannot make exec:cat: a command is run"),
@@ -247,10 +247,14 @@ fn what_cannot_be_made_is_said() {
         ("signal:1", InvalidInput, "signals go to a process"),
         ("eventfd:", InvalidInput, "posix-sem:/name is a counter with a name"),
         ("memfd:", InvalidInput, "posix-shm:/name is memory with a name"),
-        ("topic:x", Unsupported, "this version has no bus"),
-        ("queue:x", Unsupported, "no bus"),
-        ("latest:x", Unsupported, "no bus"),
-        ("rpc:x", Unsupported, "no bus"),
+        ("topic:x?history=3", InvalidInput, "option history says nothing about an object that is made"),
+        ("topic:x?capacity=1k&budget=1k", InvalidInput, "capacity and budget exclude each other"),
+        (
+            "queue:x?timeout=1s",
+            InvalidInput,
+            "what can be said is mode, capacity, budget, retries, visibility",
+        ),
+        ("rpc:x?timeout=1s", InvalidInput, "what can be said is mode, capacity"),
         ("mmap:/tmp/none", InvalidInput, "its size is missing; give size"),
         ("sysv-shm:private", InvalidInput, "its size is missing"),
         ("posix-shm:/none", InvalidInput, "its size is missing"),

@@ -87,7 +87,7 @@ fn perm(identity: &Identity) -> Result<Option<(Mechanism, i32, Option<Perm>)>> {
             let listed = shm::list()?.into_iter().find(|one| one.id == *id);
             Some((Mechanism::SysvShm, id.as_raw(), listed.map(|one| one.stat.perm)))
         }
-        Identity::File { .. } | Identity::PosixQueue { .. } => None,
+        Identity::File { .. } | Identity::PosixQueue { .. } | Identity::OnBus(_) => None,
     })
 }
 
