@@ -1,0 +1,256 @@
+//! UDP sockets.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use twixt_address::{Endpoint, HostPort};
+use twixt_os::net::udp::{Connected, LONGEST, LONGEST_V6, Socket};
+use twixt_os::{ErrorKind, Result, Wait};
+
+use super::socket::{self, Buffer};
+use crate::half::{Halves, ReceiveHalf, SendHalf};
+use crate::mechanism::Mechanism;
+use crate::{
+    Attributes, Boundaries, Capabilities, Capacity, Direction, Message, Opening, Parties, Readiness, Side,
+};
+
+/// More than any datagram has.
+const ROOM: usize = 65_536;
+
+pub(super) struct Udp;
+
+impl Mechanism for Udp {
+    fn capabilities(&self, endpoint: &Endpoint) -> Capabilities {
+        match endpoint {
+            Endpoint::Udp(peer) if peer.host.is_ipv6() => capabilities(LONGEST_V6),
+            _ => capabilities(LONGEST),
+        }
+    }
+
+    fn sender(&self, opening: &Opening) -> Result<Box<dyn SendHalf>> {
+        if opening.side_or(Side::Connect) == Side::Listen {
+            let why = "a sender of datagrams goes to the address; the receiver has it";
+            return Err(opening.refused("listen at", ErrorKind::Unsupported, why));
+        }
+        let socket = connected(opening)?;
+        Ok(Box::new(Sender { longest: longest(socket.peer_address()?), socket: Arc::new(socket) }))
+    }
+
+    fn receiver(&self, opening: &Opening) -> Result<Box<dyn ReceiveHalf>> {
+        if opening.side_or(Side::Listen) == Side::Connect {
+            let why = "a receiver of datagrams has to have the address; a duplex channel goes to another's";
+            return Err(opening.refused("connect to", ErrorKind::Unsupported, why));
+        }
+        let socket = bound(opening)?;
+        let longest = longest(socket.local_address()?);
+        Ok(Box::new(Receiver { socket: Listening::Bound(socket), longest, first: None }))
+    }
+
+    /// The connecting side is answered at the port that the kernel gives it. The listening side waits for a first message
+    /// and talks to its sender.
+    fn duplex(&self, opening: &Opening) -> Result<Halves> {
+        let (socket, first) = match opening.side_or(Side::Connect) {
+            Side::Connect => {
+                let socket = connected(opening)?;
+                socket::set_buffer(opening, socket.options(), Buffer::Receive)?;
+                (socket, None)
+            }
+            Side::Listen => {
+                let bound = bound(opening)?;
+                socket::set_buffer(opening, bound.options(), Buffer::Send)?;
+                let mut first = Message::new();
+                let mut from = NOBODY;
+                take(&bound, &mut first, &mut from, opening.opening_wait())?;
+                (bound.connect(from)?, Some(first))
+            }
+        };
+        let (sender, mut receiver) = halves_of_connected(socket)?;
+        receiver.first = first;
+        Ok((sender, Box::new(receiver)))
+    }
+}
+
+/// What a socket with messages of up to so many bytes can do.
+fn capabilities(longest: usize) -> Capabilities {
+    Capabilities {
+        direction: Direction::BothWays,
+        max_message: Some(longest),
+        receivers: Parties::One,
+        reliable: false,
+        ..Capabilities::new(Boundaries::Kept)
+    }
+}
+
+/// The longest datagram to or from an address.
+fn longest(address: SocketAddr) -> usize {
+    match address.ip() {
+        IpAddr::V4(_) => LONGEST,
+        // It travels as IPv4.
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => LONGEST,
+        IpAddr::V6(_) => LONGEST_V6,
+    }
+}
+
+fn host_and_port(opening: &Opening) -> Result<&HostPort> {
+    match opening.endpoint() {
+        Endpoint::Udp(peer) => Ok(peer),
+        _ => Err(opening.refused("open", ErrorKind::InvalidInput, "it names no host and port")),
+    }
+}
+
+fn connected(opening: &Opening) -> Result<Connected> {
+    let HostPort { host, port } = host_and_port(opening)?;
+    if *port == 0 {
+        let why = "nobody has port 0; name the receiver's";
+        return Err(opening.refused("connect to", ErrorKind::InvalidInput, why));
+    }
+    let socket = Connected::to((host.as_str(), *port))?;
+    socket::set_buffer(opening, socket.options(), Buffer::Send)?;
+    Ok(socket)
+}
+
+fn bound(opening: &Opening) -> Result<Socket> {
+    let HostPort { host, port } = host_and_port(opening)?;
+    if *port == 0 {
+        let why = "with port 0 nobody would know where to send to; choose one";
+        return Err(opening.refused("receive from", ErrorKind::InvalidInput, why));
+    }
+    let socket = Socket::bind((host.as_str(), *port))?;
+    socket::set_buffer(opening, socket.options(), Buffer::Receive)?;
+    Ok(socket)
+}
+
+/// Both halves of a connected socket.
+pub(super) fn halves_of(socket: Connected) -> Result<Halves> {
+    let (sender, receiver) = halves_of_connected(socket)?;
+    Ok((sender, Box::new(receiver)))
+}
+
+/// The receiving half of a socket that is not connected.
+pub(super) fn receiver_of(socket: Socket) -> Result<Box<dyn ReceiveHalf>> {
+    let longest = longest(socket.local_address()?);
+    Ok(Box::new(Receiver { socket: Listening::Bound(socket), longest, first: None }))
+}
+
+fn halves_of_connected(socket: Connected) -> Result<(Box<dyn SendHalf>, Receiver)> {
+    let longest = longest(socket.peer_address()?);
+    let socket = Arc::new(socket);
+    let receiver = Receiver { socket: Listening::Connected(Arc::clone(&socket)), longest, first: None };
+    Ok((Box::new(Sender { socket, longest }), receiver))
+}
+
+struct Sender {
+    socket: Arc<Connected>,
+    longest: usize,
+}
+
+impl SendHalf for Sender {
+    fn send(&mut self, bytes: &[u8], _attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
+        self.socket.send_wait(bytes, wait)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities(self.longest)
+    }
+
+    fn capacity(&self) -> Result<Option<Capacity>> {
+        Ok(Some(Capacity::Bytes(self.socket.options().send_buffer()? as u64)))
+    }
+
+    fn len(&self) -> Result<Option<u64>> {
+        Ok(Some(self.socket.options().queued_output()? as u64))
+    }
+
+    fn readiness(&self) -> Option<Readiness<'_>> {
+        Some(Readiness::to_write(self.socket.as_fd()))
+    }
+}
+
+enum Listening {
+    /// Hears everyone.
+    Bound(Socket),
+    /// Hears its peer.
+    Connected(Arc<Connected>),
+}
+
+struct Receiver {
+    socket: Listening,
+    longest: usize,
+    /// The message by which a peer was found.
+    first: Option<Message>,
+}
+
+impl Receiver {
+    /// Hands over the message by which a peer was found.
+    #[cold]
+    #[inline(never)]
+    fn give_first(&mut self, message: &mut Message) {
+        *message = self.first.take().unwrap_or_default();
+    }
+}
+
+impl ReceiveHalf for Receiver {
+    fn receive(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
+        if self.first.is_some() {
+            self.give_first(message);
+            return Ok(());
+        }
+        match &self.socket {
+            Listening::Bound(socket) => take(socket, message, &mut { NOBODY }, wait),
+            Listening::Connected(socket) => take_from_peer(socket, message, wait),
+        }
+    }
+
+    fn has_buffered(&self) -> bool {
+        self.first.is_some()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities(self.longest)
+    }
+
+    fn capacity(&self) -> Result<Option<Capacity>> {
+        let bytes = match &self.socket {
+            Listening::Bound(socket) => socket.options().receive_buffer()?,
+            Listening::Connected(socket) => socket.options().receive_buffer()?,
+        };
+        Ok(Some(Capacity::Bytes(bytes as u64)))
+    }
+
+    fn len(&self) -> Result<Option<u64>> {
+        // The kernel tells the length of the first message alone.
+        Ok(None)
+    }
+
+    fn readiness(&self) -> Option<Readiness<'_>> {
+        Some(Readiness::to_read(match &self.socket {
+            Listening::Bound(socket) => socket.as_fd(),
+            Listening::Connected(socket) => socket.as_fd(),
+        }))
+    }
+}
+
+/// Apart from [`take`], so that the usual receiver's way is short.
+#[inline(never)]
+fn take_from_peer(socket: &Connected, message: &mut Message, wait: Wait) -> Result<()> {
+    socket::receive(message, ROOM, |room| {
+        let len = socket.receive_wait(room, wait)?;
+        Ok(((), len))
+    })
+}
+
+/// The address that nobody has.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// `from` is written to rather than returned: wrapped into results it would be copied each time, in other pieces.
+#[inline]
+fn take(socket: &Socket, message: &mut Message, from: &mut SocketAddr, wait: Wait) -> Result<()> {
+    socket::receive(message, ROOM, |room| {
+        let (len, sender) = socket.receive_from_wait(room, wait)?;
+        *from = sender;
+        Ok(((), len))
+    })?;
+    message.details.source.set_inet(*from);
+    Ok(())
+}
