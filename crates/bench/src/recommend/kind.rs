@@ -1,0 +1,90 @@
+//! What is known of a transport that is an address.
+
+use twixt_address::{Address, OptionName, Scheme};
+use twixt_channel::{Boundaries, Capabilities, Content, Direction, Parties, Persistence};
+
+use crate::Need;
+
+/// A kind of address as a transport.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    /// Its row of the table of addresses.
+    pub scheme: &'static Scheme,
+    /// What it can do.
+    pub can: Capabilities,
+    /// What stands for it: the address that was measured, or the table's example.
+    address: String,
+}
+
+impl Kind {
+    /// Of a transport's name or address; `None` of what is neither, or carries no messages.
+    pub fn of(transport: &str) -> Option<Self> {
+        let text = match transport.split_once(':') {
+            Some(_) => transport,
+            None => Scheme::of(transport)?.example,
+        };
+        let scheme = Scheme::of(text.split(':').next()?)?;
+        let address: Address = text.parse().ok()?;
+        let can = Capabilities::of(address.endpoint())?;
+        let has_framing = scheme.options.contains(&OptionName::Framing) && !text.contains("framing=");
+        let address = if can.boundaries == Boundaries::Framed && has_framing {
+            // Messages of any bytes, as they were measured.
+            format!("{text}{}framing=len", if text.contains('?') { '&' } else { '?' })
+        } else {
+            text.to_owned()
+        };
+        Some(Self { scheme, can, address })
+    }
+
+    /// An address to begin with.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it has that.
+    pub fn has(&self, need: Need) -> bool {
+        let can = &self.can;
+        match need {
+            Need::Boundaries => can.boundaries == Boundaries::Kept,
+            Need::AnyLength => can.max_message.is_none(),
+            Need::Bytes => can.content == Content::Bytes,
+            Need::EmptyMessages => can.empty_messages,
+            Need::BothWays => can.direction == Direction::BothWays,
+            Need::Priority => can.priority.is_some(),
+            Need::Types => can.types,
+            Need::FdPassing => can.descriptors > 0,
+            Need::Credentials => can.credentials,
+            Need::Persistence => can.persistence != Persistence::Process,
+            Need::ManySenders => can.senders == Parties::Many,
+            Need::ManyReceivers => can.receivers == Parties::Many,
+            // Of several receivers each message reaches one.
+            Need::FanOut => false,
+            Need::Reliable => can.reliable,
+            // Where several senders share a stream of bytes, one that is killed may leave a part of a message between theirs.
+            Need::CrashSafe => {
+                can.boundaries == Boundaries::Kept || !matches!(self.scheme.name, "fifo" | "file")
+            }
+            Need::SeesEnd => can.sees_end,
+            Need::Pollable => can.pollable,
+            Need::Network => matches!(self.scheme.name, "tcp" | "udp" | "raw"),
+        }
+    }
+
+    /// Two command lines that talk over it; none for what has no name to meet at.
+    pub fn commands(&self) -> Vec<String> {
+        let anonymous = ["pipe", "eventfd", "memfd", "fd", "-", "exec", "signal"];
+        if anonymous.contains(&self.scheme.name) {
+            return Vec::new();
+        }
+        let address = if self.address.contains(['?', '&', '*', '[', ' ', '\'']) {
+            format!("'{}'", self.address.replace('\'', "'\\''"))
+        } else {
+            self.address.clone()
+        };
+        let creates = self.scheme.options.contains(&OptionName::Create)
+            && !self.scheme.name.starts_with("unix")
+            && !self.address.contains("create");
+        let create = if creates { "--create " } else { "" };
+        vec![format!("twixt recv {create}{address}"), format!("twixt send {address} hello")]
+    }
+}
