@@ -10,13 +10,32 @@ use twixt::address::{Address, ParseError};
 use twixt::os::Mode;
 use twixt::os::signal::{Signal, Target};
 
+mod call;
+mod recv;
+mod relay;
+mod send;
+mod serve;
+mod stat;
+mod with;
+mod work;
+
+pub use call::Call;
+pub use recv::Recv;
+pub use relay::{Limit, Relay};
+pub use send::Send;
+pub use serve::Serve;
+pub use stat::{Column, Stat};
+pub use with::With;
+pub use work::Work;
+
 const EXIT_STATUS: &str = "\
 Exit status:
   0  it was done
   1  nothing was found, or something was found that should not be
   2  the command line is wrong, or what it asks for was refused
+  3  part of it could not be read
   4  the time was up
-  5  the other side has gone
+  5  the other side has gone, or nobody is there
   128+N  stopped by signal N";
 
 /// Everything two processes on Linux can talk through, under one set of addresses
@@ -29,6 +48,15 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Send(Send),
+    Recv(Recv),
+    Relay(Relay),
+    Serve(Serve),
+    Call(Call),
+    With(With),
+    Work(Work),
+    Stat(Stat),
+    Bench(twixt::bench::command::Arguments),
     Tour(Tour),
     Mk(Mk),
     Rm(Rm),
@@ -89,8 +117,10 @@ Examples:
   twixt mk posix-mq:/jobs --capacity 8 --message-size 4k --mode 0660
   twixt mk 'sysv-sem:0x7477?count=3&value=1' posix-shm:/frame?size=16M
   queue=$(twixt mk sysv-msg:private)
+  twixt mk 'queue:jobs?retries=5&visibility=10m'
 
-For each object its address is printed; a System V object with a key has its identifier (id=N) after it.";
+For each object its address is printed; a System V object with a key has its
+identifier (id=N) after it.";
 
 /// Make named objects that are not there yet
 ///
@@ -99,7 +129,8 @@ For each object its address is printed; a System V object with a key has its ide
 #[derive(Args, Debug)]
 #[command(after_help = MAKE_EXAMPLES)]
 pub struct Mk {
-    /// What to make: fifo:, file:, mmap:, lock:, sysv-msg:, sysv-sem:, sysv-shm:, posix-mq:, posix-sem:, posix-shm:
+    /// What to make: fifo:, file:, mmap:, lock:, sysv-msg:, sysv-sem:, sysv-shm:, posix-mq:, posix-sem:, posix-shm:,
+    /// topic:, queue:, latest:, rpc:
     #[arg(required = true, value_name = "ADDRESS", value_parser = address())]
     pub addresses: Vec<Address>,
     /// Who may use it: permission bits in octal, whatever the umask [default: 0600]
@@ -114,10 +145,11 @@ pub struct Mk {
     /// The value that semaphores begin with; System V to 32767, POSIX to 2147483647 [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub value: Option<u32>,
-    /// How many messages a POSIX queue holds, or how many bytes a System V queue (k, M, G as for --size)
+    /// How many messages a POSIX queue holds, or how many bytes a System V queue, or a ring of a name on the bus (k, M, G as
+    /// for --size)
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = twixt::address::parse_size)]
     pub capacity: Option<u64>,
-    /// Bytes of the longest message of a POSIX queue (k, M, G as for --size)
+    /// Bytes of the longest message of a POSIX queue, or of a latest value (k, M, G as for --size)
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = twixt::address::parse_size)]
     pub message_size: Option<u64>,
     /// Print each object as a JSON object on a line of its own

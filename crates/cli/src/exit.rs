@@ -14,12 +14,16 @@ pub enum Exit {
     Nothing,
     /// The command line is wrong, or what it asks for was refused.
     Refused,
+    /// Part of it could not be read.
+    Partial,
     /// The time was up.
     TimedOut,
-    /// The other side has gone.
+    /// The other side has gone, or nobody is there.
     PeerGone,
     /// The user stopped it; 128 and the number of the signal.
     Stopped(u8),
+    /// What a command ended with that was run for the user.
+    Command(u8),
 }
 
 impl Exit {
@@ -35,7 +39,7 @@ impl Exit {
         match of_mechanism.or_else(of_object) {
             Some(ErrorKind::NotFound) => Self::Nothing,
             Some(ErrorKind::TimedOut) => Self::TimedOut,
-            Some(ErrorKind::PeerGone) => Self::PeerGone,
+            Some(ErrorKind::PeerGone | ErrorKind::NoPeer) => Self::PeerGone,
             _ => Self::Refused,
         }
     }
@@ -47,9 +51,11 @@ impl From<Exit> for ExitCode {
             Exit::Success => 0,
             Exit::Nothing => 1,
             Exit::Refused => 2,
+            Exit::Partial => 3,
             Exit::TimedOut => 4,
             Exit::PeerGone => 5,
             Exit::Stopped(signal) => 128u8.saturating_add(signal),
+            Exit::Command(status) => status,
         })
     }
 }

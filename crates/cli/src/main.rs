@@ -8,16 +8,33 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod applies;
 mod args;
+mod base64;
+mod channel;
 mod command;
 mod confirm;
 mod exit;
+mod framing;
+mod interrupt;
+mod keep;
 mod output;
+mod pace;
+mod progress;
 mod stop;
+mod undelivered;
 
 fn main() -> ExitCode {
     // The tour's own way to start this program again; no user's command line.
     if let Some(exit) = command::tour::party() {
+        return exit;
+    }
+    // A benchmark's likewise.
+    if let Some(exit) = command::bench::party() {
+        return exit;
+    }
+    // The way in which `with` starts its guard.
+    if let Some(exit) = command::with::guard() {
         return exit;
     }
     let arguments = args::Arguments::parse();

@@ -51,3 +51,19 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
 }
+
+/// The beginning of a message, as it can be shown.
+pub fn beginning(message: &[u8]) -> String {
+    const SHOWN: usize = 32;
+    let shown = &message[..message.len().min(SHOWN)];
+    let text = match str::from_utf8(shown) {
+        Ok(text) => text.escape_debug().to_string(),
+        // Cut within a character.
+        Err(error) if error.error_len().is_none() && message.len() > SHOWN => {
+            String::from_utf8_lossy(&shown[..error.valid_up_to()]).escape_debug().to_string()
+        }
+        Err(_) => shown.escape_ascii().to_string(),
+    };
+    let more = if message.len() > SHOWN { "…" } else { "" };
+    format!("\"{text}{more}\"")
+}

@@ -2,21 +2,29 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use twixt::os::signal::{Signal, SignalFd, SignalSet};
+use twixt::os::signal::{Disposition, Signal, SignalFd, SignalSet};
 
 /// The signals that ask a program to end, held back from the moment this is made: Ctrl-C (SIGINT), Ctrl-\\ (SIGQUIT),
-/// SIGTERM, and SIGHUP when the terminal goes.
+/// SIGTERM, and SIGHUP when the terminal goes. Those that are ignored (under `nohup`, say) stay so.
 ///
 /// It is made in the main thread before any other is started; child processes inherit that the signals are blocked.
 #[derive(Debug)]
-pub struct Stop(SignalFd);
+pub struct Stop(SignalFd, SignalSet);
 
 impl Stop {
     /// Blocks the signals, for the rest of the process's life.
     pub fn new() -> anyhow::Result<Self> {
-        let signals = SignalSet::from([Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT]);
+        // A blocked signal is kept even where it is ignored.
+        let is_heard = |&signal: &Signal| !matches!(Disposition::of(signal), Ok(Disposition::Ignore));
+        let signals = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
+        let signals: SignalSet = signals.into_iter().filter(is_heard).collect();
         signals.block()?.keep();
-        Ok(Self(SignalFd::create(signals)?))
+        Ok(Self(SignalFd::create(signals)?, signals))
+    }
+
+    /// Which they are.
+    pub fn signals(&self) -> SignalSet {
+        self.1
     }
 
     /// Which one came; waits for it if none has yet.

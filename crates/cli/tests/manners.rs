@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use twixt_testkit::{scratch, test, unique_name};
+use twixt_testkit::{command as command_of, scratch, test, unique_name};
 
 #[path = "support/tool.rs"]
 mod tool;
@@ -118,8 +118,58 @@ fn manual_pages_are_written() {
         assert!(pages.iter().any(|one| one == page), "{pages:?}");
     }
     let page = fs::read_to_string(scratch.path().join("twixt-mk.1")).unwrap();
-    assert!(page.contains("message\\-size") && page.contains("Examples"), "{page}");
+    assert!(page.contains("message\\-size") && page.contains("EXAMPLES"), "{page}");
+    let page = fs::read_to_string(scratch.path().join("twixt-recv.1")).unwrap();
+    let row = page.lines().find(|line| line.trim_start().starts_with("sysv\\-msg "));
+    assert!(row.is_some_and(|row| row.contains("yes")), "{page}");
     run("man /nowhere").fails(2, "cannot write the manual pages into /nowhere");
+}
+
+/// Every command, as its page is called.
+const COMMANDS: &[&str] = &[
+    "send",
+    "recv",
+    "relay",
+    "serve",
+    "call",
+    "with",
+    "work",
+    "stat",
+    "bench",
+    "tour",
+    "mk",
+    "rm",
+    "signal",
+    "completions",
+    "man",
+];
+
+#[test]
+fn pages_show_the_usage_and_keep_their_columns() {
+    let test = test!();
+    let scratch = scratch();
+    run(&format!("man {}", scratch.path().display())).well();
+    for command in COMMANDS {
+        let path = scratch.path().join(format!("twixt-{command}.1"));
+        let page = fs::read_to_string(&path).unwrap();
+        let help = run(&format!("{command} --help")).well();
+        let usage = help.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap();
+        assert!(page.contains(&format!(".SH \"SYNOPSIS\"\n{}\n", usage.replace('-', "\\-"))), "{page}");
+        assert!(!page.contains("Examples:") && !page.contains("EXTRA"), "{page}");
+        // The notes fit into a terminal of 80 columns, of which a page takes 7 for its margin.
+        let notes = help.split_once("Print help").unwrap().1;
+        for line in notes.lines().skip_while(|line| !line.is_empty()) {
+            assert!(line.len() <= if line.starts_with(' ') { 73 } else { 78 }, "{command}: {line}");
+        }
+        if let Err(missing) = command_of("man") {
+            test.skip(&missing);
+            continue;
+        }
+        let mut man = Command::new("man");
+        man.args(["-l", "--warnings"]).arg(&path).env("MANWIDTH", "80").env("MANPAGER", "cat");
+        let ended = end(man);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{command}");
+    }
 }
 
 #[test]
@@ -128,8 +178,8 @@ fn what_the_tour_calls_is_not_shown() {
     let help = run("--help").well();
     let scratch = scratch();
     run(&format!("man {}", scratch.path().display())).well();
-    assert!(!help.contains("Play one party"), "{help}");
+    assert!(!help.contains("Play one party") && !help.contains("hold-permits"), "{help}");
     let pages = fs::read_dir(scratch.path()).unwrap().count();
-    // twixt, tour, mk, rm, signal and its three, completions, man.
-    assert_eq!(pages, 10);
+    // twixt itself, and what signal can do.
+    assert_eq!(pages, 1 + COMMANDS.len() + 3);
 }

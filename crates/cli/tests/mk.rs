@@ -141,7 +141,9 @@ fn wrong_input_names_the_wrong_part() {
         ("mk posix-shm:/x", "cannot make posix-shm:/x: its size is missing; give size"),
         ("mk pipe:", "an anonymous pipe has no name"),
         ("mk unix:/tmp/x", "made by the process that serves it"),
-        ("mk topic:x", "this version has no bus"),
+        ("mk topic:x?history=3", "option history says nothing about an object that is made"),
+        ("mk topic:x?capacity=1k&budget=1k", "capacity and budget exclude each other"),
+        ("mk rpc:x?budget=1k", "option budget does not apply to rpc"),
         ("mk sysv-msg:id=1", "the kernel chooses the number"),
         ("mk --nonsense fifo:/tmp/x", "--nonsense"),
     ] {

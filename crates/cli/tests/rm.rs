@@ -168,7 +168,7 @@ fn wrong_input_names_the_wrong_part() {
         ("rm --yes pipe:", "an anonymous pipe has no name"),
         ("rm --yes sysv-msg:private", "a private key leads to no object"),
         ("rm --yes sysv-sem:1/0", "/0 is one semaphore of a set"),
-        ("rm --yes topic:x", "this version has no bus"),
+        ("rm --yes topic:x?create", "option create says nothing about an object that is there"),
         ("rm --yes tcp:localhost:80", "leaves nothing behind"),
         ("rm --yes unix:@x", "leaves nothing behind"),
         ("rm --yes file:/tmp", "what is there is a directory, not a regular file"),
@@ -225,4 +225,27 @@ fn another_users_objects_stay() {
         assert!(stderr.contains("EACCES") || stderr.contains("EPERM"), "{stderr}");
         run(&format!("rm --yes {address}")).well();
     }
+}
+
+#[test]
+fn a_ring_goes_with_its_semaphores() {
+    let _test = test!();
+    let key = unique_key();
+    let address = format!("sysv-shm:{key}");
+    let _remove = (remove_at_end(&address), remove_at_end(&format!("sysv-sem:{key}")));
+    run(&format!("send {address}?create message")).well();
+    let set = run(&format!("rm --yes sysv-sem:{key}/0"));
+    assert_eq!(set.code, Some(2), "{set:?}");
+    run(&format!("rm --yes {address}")).well();
+    run(&format!("rm --yes sysv-sem:{key}")).fails(1, "no such");
+}
+
+#[test]
+fn a_segment_that_is_no_ring_goes_alone() {
+    let _test = test!();
+    let key = unique_key();
+    let _remove = (remove_at_end(&format!("sysv-shm:{key}")), remove_at_end(&format!("sysv-sem:{key}")));
+    run(&format!("mk sysv-shm:{key}?size=64k sysv-sem:{key}?count=13")).well();
+    run(&format!("rm --yes sysv-shm:{key}")).well();
+    run(&format!("rm --yes sysv-sem:{key}")).well();
 }

@@ -18,6 +18,7 @@ mod popen;
 mod posix_mq;
 mod posix_sem;
 mod posix_shm;
+mod rpc;
 mod shared_word;
 mod signal;
 mod sysv_msg;
@@ -62,8 +63,11 @@ static ALL: &[&Demonstration] = &[
     &inet::TCP,
     &inet::UDP,
     &inet::RAW,
+    &rpc::SOCKET,
+    &rpc::MEMORY,
     &naming::DIRECT,
     &naming::INDIRECT,
     &capacity::ZERO,
     &capacity::BOUNDED,
+    &capacity::UNBOUNDED,
 ];

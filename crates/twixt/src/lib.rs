@@ -3,8 +3,11 @@
 //! This crate is the front door: it re-exports what the crates behind it do, and has no logic of its own.
 //!
 //! - [`os`]: a module for each kernel mechanism.
+//! - [`channel`]: one interface over all that carry messages: open an address, send and receive.
+//! - [`bus`]: the zero-copy transport in shared memory: topics, queues, latest values, calls.
 //! - [`address`]: one way to name any of their objects.
 //! - [`object`]: make, remove and find the users of a named object by its address.
+//! - `bench` (feature `bench`): what each of them costs on this machine, beside what the hardware allows.
 //! - `tour` (feature `tour`): every mechanism at work between real processes.
 //!
 //! ```
@@ -26,6 +29,10 @@
 struct Readme;
 
 pub use twixt_address as address;
+#[cfg(feature = "bench")]
+pub use twixt_bench as bench;
+pub use twixt_bus as bus;
+pub use twixt_channel as channel;
 pub use twixt_object as object;
 pub use twixt_os as os;
 #[cfg(feature = "tour")]

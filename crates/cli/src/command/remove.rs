@@ -3,6 +3,7 @@
 use std::io;
 
 use twixt::address::{Address, Endpoint};
+use twixt::channel::companions;
 use twixt::object::{self, Found, User, Users};
 use twixt::os::ErrorKind;
 
@@ -53,7 +54,7 @@ pub fn run(arguments: &Rm) -> anyhow::Result<Exit> {
 fn find(addresses: &[Address]) -> anyhow::Result<Result<Vec<Found>, Exit>> {
     let mut found: Vec<Found> = Vec::new();
     let mut refused = None;
-    for address in addresses {
+    for address in &with_companions(addresses)? {
         match find_removable(address)? {
             Ok(one) if found.contains(&one) => {}
             Ok(one) => found.push(one),
@@ -68,6 +69,20 @@ fn find(addresses: &[Address]) -> anyhow::Result<Result<Vec<Found>, Exit>> {
         output::note("nothing was removed")?;
     }
     Ok(refused.map_or(Ok(found), Err))
+}
+
+/// The addresses, each with what goes with it: a ring in System V memory has semaphores.
+fn with_companions(addresses: &[Address]) -> anyhow::Result<Vec<Address>> {
+    let mut all = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        all.push(address.clone());
+        match companions(address) {
+            Ok(companions) => all.extend(companions),
+            // Whoever may remove it need not be able to read it.
+            Err(error) => output::note(&format!("cannot tell what goes with {address}: {error}"))?,
+        }
+    }
+    Ok(all)
 }
 
 /// The object, if it may be removed. Of one that is in use it is told by whom.

@@ -1,17 +1,19 @@
-//! How much a link holds: nothing, or so much and no more.
+//! How much a link holds: nothing, so much and no more, or whatever comes within a budget.
+//!
+//! The same ring in shared memory each time, opened with another capacity.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Instant;
 
-use twixt_os::posix::mq::{self, Access, Limits, Priority, Queue};
-use twixt_os::posix::sem::Semaphore;
-use twixt_os::posix::shm::{self, Memory, SharedMemory};
-use twixt_os::{ErrorKind, Mode};
+use twixt_address::Address;
+use twixt_channel::{Message, Receiver, Sender};
+use twixt_os::posix::shm;
+use twixt_os::{ErrorKind, Wait};
 
 use crate::demonstration::Demonstration;
 use crate::failure::{Failure, expect};
+use crate::names::Names;
 use crate::party::Party;
 use crate::run::Run;
 
@@ -21,7 +23,7 @@ pub(super) const ZERO: Demonstration = Demonstration {
     parties: &[("sender", sender), ("receiver", receiver)],
     conduct: meet,
     remove: |names| {
-        let _ = shm::unlink(&names.posix(NAME));
+        remove(names);
         let _ = fs::remove_file(names.path(LETTERS));
     },
     two_terminals: None,
@@ -29,76 +31,47 @@ pub(super) const ZERO: Demonstration = Demonstration {
 
 pub(super) const BOUNDED: Demonstration = Demonstration {
     name: "capacity-bounded",
-    shows: "four messages fit; the fifth waits for room",
+    shows: "what fits is accepted; one more waits for room",
     parties: &[("producer", producer), ("consumer", consumer)],
     conduct: |run| {
         run.start("producer")?;
         run.wait_for("full")?;
         run.start("consumer")?;
         run.finish()?;
-        expect("messages that were taken", run.count("messages"), CAPACITY as u64 + run.rounds())
+        expect("messages that were taken", run.count("taken"), run.count("sent"))
     },
-    remove: |names| drop(mq::unlink(&names.posix(NAME))),
+    remove,
+    two_terminals: None,
+};
+
+pub(super) const UNBOUNDED: Demonstration = Demonstration {
+    name: "capacity-unbounded",
+    shows: "no send ever waits; beyond the budget it is refused",
+    parties: &[("spender", spender), ("consumer", consumer)],
+    conduct: |run| {
+        run.start("spender")?;
+        run.wait_for("spent")?;
+        run.start("consumer")?;
+        run.finish()?;
+        expect("messages that were taken", run.count("taken"), run.count("sent"))
+    },
+    remove,
     two_terminals: None,
 };
 
 const NAME: &str = "link";
 
-/// A link that holds nothing: memory for one number, which is only used while both sides are there.
-struct Rendezvous {
-    memory: Arc<Memory>,
-    receiver_waits: Semaphore,
-    offered: Semaphore,
-    taken: Semaphore,
+fn remove(names: &Names) {
+    let _ = shm::unlink(&names.posix(NAME));
 }
 
-/// Where the parts lie, each on a cache line of its own.
-const NUMBER: usize = 0;
-const RECEIVER_WAITS: usize = 64;
-const OFFERED: usize = 128;
-const TAKEN: usize = 192;
-const SIZE: u64 = 256;
-
-impl Rendezvous {
-    /// Makes it; nobody finds it before its semaphores are what they should be.
-    fn create(name: &str) -> Result<Self, Failure> {
-        SharedMemory::create_with(name, SIZE, Mode::OWNER, |memory| {
-            for offset in [RECEIVER_WAITS, OFFERED, TAKEN] {
-                Semaphore::initialise(Arc::clone(&memory), offset, 0)?;
-            }
-            Ok(())
-        })?;
-        Self::open(name)
-    }
-
-    fn open(name: &str) -> Result<Self, Failure> {
-        let memory = Arc::new(SharedMemory::open(name, shm::Access::ReadWrite)?.map(shm::Access::ReadWrite)?);
-        let at = |offset| Semaphore::attach(Arc::clone(&memory), offset);
-        let (receiver_waits, offered, taken) = (at(RECEIVER_WAITS)?, at(OFFERED)?, at(TAKEN)?);
-        Ok(Self { memory, receiver_waits, offered, taken })
-    }
-
-    /// Returns once the receiver has taken it.
-    fn send(&self, number: u64) -> Result<(), Failure> {
-        self.receiver_waits.acquire()?;
-        self.memory.write(NUMBER, &number.to_le_bytes())?;
-        self.offered.release()?;
-        Ok(self.taken.acquire()?)
-    }
-
-    /// Takes a number; `done` is done before the sender may return.
-    fn receive(&self, done: impl FnOnce() -> Result<(), Failure>) -> Result<u64, Failure> {
-        self.receiver_waits.release()?;
-        self.offered.acquire()?;
-        let mut number = [0; size_of::<u64>()];
-        self.memory.read(NUMBER, &mut number)?;
-        done()?;
-        self.taken.release()?;
-        Ok(u64::from_le_bytes(number))
-    }
+/// The link's address with these options.
+fn link(party: &Party, options: &str) -> Result<Address, Failure> {
+    let address = format!("posix-shm:{}{options}", party.names().posix(NAME));
+    address.parse().map_err(|error| Failure::wrong(format_args!("{error}")))
 }
 
-/// Where both sides leave a letter each: `t` for taken, `r` for returned.
+/// Where both sides leave a letter each: `a` for asking, `r` for returned.
 const LETTERS: &str = "letters";
 
 fn meet(run: &mut Run<'_>) -> Result<(), Failure> {
@@ -107,8 +80,13 @@ fn meet(run: &mut Run<'_>) -> Result<(), Failure> {
     run.start("receiver")?;
     run.finish()?;
     let letters = fs::read_to_string(run.names().path(LETTERS))?;
-    let should = "tr".repeat(usize::try_from(run.rounds()).unwrap_or(usize::MAX));
-    expect("whether every send returned after its message was taken", letters == should, true)
+    let mut asked = 0_i64;
+    let in_time = letters.chars().all(|letter| {
+        asked += if letter == 'a' { 1 } else { -1 };
+        asked >= 0
+    });
+    expect("letters", letters.len() as u64, 2 * run.rounds())?;
+    expect("whether no send returned before its message was asked for", in_time, true)
 }
 
 fn letters(party: &Party) -> Result<fs::File, Failure> {
@@ -116,17 +94,17 @@ fn letters(party: &Party) -> Result<fs::File, Failure> {
 }
 
 fn sender(party: &Party) -> Result<(), Failure> {
-    let link = Rendezvous::create(&party.names().posix(NAME))?;
+    let mut sender = Sender::open(&link(party, "?create&capacity=0")?)?;
     let mut letters = letters(party)?;
     // Nobody is there to take anything, and there is nowhere to leave it.
-    match link.receiver_waits.try_acquire() {
+    match sender.try_send(b"nobody gets this") {
         Err(error) if error.kind() == ErrorKind::WouldBlock => party.reached("would block", ""),
         outcome => return Err(Failure::wrong(format_args!("sending to nobody gave {outcome:?}"))),
     }
     let mut samples = party.samples();
     for round in 0..party.rounds() {
         let start = Instant::now();
-        link.send(round)?;
+        sender.send_deadline(&round.to_le_bytes(), party.deadline())?;
         letters.write_all(b"r")?;
         samples.push(start.elapsed());
         party.say(&format!("Sender: {round} was taken"));
@@ -136,50 +114,90 @@ fn sender(party: &Party) -> Result<(), Failure> {
 }
 
 fn receiver(party: &Party) -> Result<(), Failure> {
-    let link = Rendezvous::open(&party.names().posix(NAME))?;
+    let mut receiver = Receiver::open(&link(party, "")?)?;
     let mut letters = letters(party)?;
     for round in 0..party.rounds() {
-        let number = link.receive(|| Ok(letters.write_all(b"t")?))?;
-        expect("the number", number, round)?;
-        party.say(&format!("Receiver: took {number}"));
+        letters.write_all(b"a")?;
+        let message = receiver.receive_deadline(party.deadline())?;
+        expect("the number", number(&message)?, round)?;
+        party.say(&format!("Receiver: took {round}"));
     }
     Ok(())
 }
-
-/// How many messages the bounded link holds.
-const CAPACITY: usize = 4;
-const LIMITS: Limits = Limits { max_messages: CAPACITY, message_size: size_of::<u64>() };
 
 fn producer(party: &Party) -> Result<(), Failure> {
-    let queue = Queue::create(&party.names().posix(NAME), Access::Write, LIMITS, Mode::OWNER)?;
-    for number in 0..CAPACITY as u64 {
-        queue.try_send(&number.to_le_bytes(), Priority::LOWEST)?;
-        party.say(&format!("Producer: {number} fits"));
-    }
-    match queue.try_send(&[], Priority::LOWEST) {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => party.reached("full", ""),
-        outcome => return Err(Failure::wrong(format_args!("a full queue gave {outcome:?}"))),
-    }
+    let mut sender = Sender::open(&link(party, "?create&capacity=4k")?)?;
+    let mut sent = fill(&mut sender, ErrorKind::WouldBlock)?;
+    party.say(&format!("Producer: {sent} fit"));
+    party.reached("full", "");
     let mut samples = party.samples();
-    for round in 0..party.rounds() {
+    for _ in 0..party.rounds() {
         let start = Instant::now();
-        queue.send_deadline(&(CAPACITY as u64 + round).to_le_bytes(), Priority::LOWEST, party.deadline())?;
+        sender.send_deadline(&sent.to_le_bytes(), party.deadline())?;
         samples.push(start.elapsed());
+        sent += 1;
     }
+    sender.send_deadline(END, party.deadline())?;
     party.measured(samples);
+    party.counted("sent", sent);
     Ok(())
 }
 
-fn consumer(party: &Party) -> Result<(), Failure> {
-    let queue = Queue::open(&party.names().posix(NAME), Access::Read)?;
-    let mut bytes = [0; size_of::<u64>()];
-    let mut messages = 0;
-    while messages < CAPACITY as u64 + party.rounds() {
-        queue.receive_deadline(&mut bytes, party.deadline())?;
-        expect("the next message", u64::from_le_bytes(bytes), messages)?;
-        messages += 1;
-    }
-    party.say(&format!("Consumer: took {messages} in order"));
-    party.counted("messages", messages);
+fn spender(party: &Party) -> Result<(), Failure> {
+    let mut sender = Sender::open(&link(party, "?create&budget=64k")?)?;
+    let start = Instant::now();
+    let sent = fill(&mut sender, ErrorKind::LimitReached)?;
+    let each = start.elapsed() / u32::try_from(sent).unwrap_or(u32::MAX).max(1);
+    party.say(&format!("Spender: {sent} used up the budget, and none waited"));
+    party.reached("spent", "");
+    // The consumer makes room; only a sender that wants to waits for it.
+    let message = END;
+    let wait = Wait::until(party.deadline());
+    wait.with_backoff(|| match sender.try_send(message) {
+        Err(error) if error.kind() == ErrorKind::LimitReached => Err(twixt_os::Errno::AGAIN),
+        outcome => Ok(outcome),
+    })
+    .map_err(|errno| Failure::wrong(format_args!("no room again: {errno}")))??;
+    let mut samples = party.samples();
+    samples.push(each);
+    party.measured(samples);
+    party.counted("sent", sent);
     Ok(())
+}
+
+/// Sends numbers, without waiting, until one is refused in the way it should be.
+fn fill(sender: &mut Sender, refusal: ErrorKind) -> Result<u64, Failure> {
+    let mut sent = 0_u64;
+    loop {
+        match sender.try_send(&sent.to_le_bytes()) {
+            Ok(()) => sent += 1,
+            Err(error) if error.kind() == refusal => return Ok(sent),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+const END: &[u8] = b"end";
+
+fn consumer(party: &Party) -> Result<(), Failure> {
+    let mut receiver = Receiver::open(&link(party, "")?)?;
+    let mut message = Message::new();
+    let mut taken = 0;
+    loop {
+        receiver.receive_wait(&mut message, Wait::until(party.deadline()))?;
+        if message.bytes() == END {
+            break;
+        }
+        expect("the next message", number(&message)?, taken)?;
+        taken += 1;
+    }
+    party.say(&format!("Consumer: took {taken} in order"));
+    party.counted("taken", taken);
+    Ok(())
+}
+
+fn number(message: &Message) -> Result<u64, Failure> {
+    let bytes = message.bytes().try_into();
+    let bytes = bytes.map_err(|_| Failure::wrong(format_args!("{} bytes are no number", message.len())))?;
+    Ok(u64::from_le_bytes(bytes))
 }
