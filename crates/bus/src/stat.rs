@@ -118,6 +118,8 @@ impl Role {
 /// Whether a participant is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
+    /// It is about to take part, and may not get what is sent now.
+    Joining,
     /// It lives.
     Here,
     /// It has said good-bye, and what it sent is still there.
@@ -130,10 +132,16 @@ impl State {
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Joining => "joining",
             Self::Here => "here",
             Self::Left => "left",
             Self::Died => "died",
         }
+    }
+
+    /// Whether there is a process that takes part, or is about to.
+    pub const fn lives(self) -> bool {
+        matches!(self, Self::Joining | Self::Here)
     }
 }
 
@@ -236,6 +244,11 @@ impl Stat {
                 let lines = distance(position, head).clamp(0, site.charter.geometry.lines().cast_signed());
                 lines.cast_unsigned() * LINE_BYTES as u64
             });
+            let mut participant =
+                Participant::new(Role::Subscriber, index, peer, counters.acquire(page::LEAVING) != 0);
+            if participant.state == State::Here && counters.acquire(page::JOINED) == 0 {
+                participant.state = State::Joining;
+            }
             Ok(Participant {
                 messages: counters.load(page::RECEIVED),
                 bytes: Some(counters.load(page::BYTES)),
@@ -243,7 +256,7 @@ impl Stat {
                 missed: Some(counters.load(page::MISSED)),
                 parks: Some(counters.load(page::PARKS)),
                 slow: Slow::of(peer.header(header::POLICY)),
-                ..Participant::new(Role::Subscriber, index, peer, counters.acquire(page::LEAVING) != 0)
+                ..participant
             })
         })
     }

@@ -70,6 +70,7 @@ impl Slow {
 /// word  514   missed      messages
 /// word  515   parks
 /// word  516   leaving     not 0 once it takes no more
+/// word  517   joined      not 0 once it has decided where it begins: all that is published after that is received
 /// word 1024 + 8 k         cursor at publisher k: 2 p + 1 when all before position p was received; 0 before it follows, 2 if it does not
 /// ```
 pub(crate) mod page {
@@ -81,6 +82,7 @@ pub(crate) mod page {
     pub(crate) const MISSED: usize = 2;
     pub(crate) const PARKS: usize = 3;
     pub(crate) const LEAVING: usize = 4;
+    pub(crate) const JOINED: usize = 5;
     pub(crate) const COUNTED: usize = 64;
     pub(crate) const CURSORS: usize = 1024;
     pub(crate) const STEP: usize = 8;

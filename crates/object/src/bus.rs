@@ -96,7 +96,7 @@ impl Site {
     pub fn users(&self) -> Result<Users> {
         let stat = twixt_bus::stat(self.kind, &self.name, None)?;
         let mut users = Users { unreadable: stat.unreadable, ..Users::default() };
-        for participant in stat.participants.iter().filter(|it| it.state == State::Here) {
+        for participant in stat.participants.iter().filter(|it| it.state.lives()) {
             let pid = participant.pid.and_then(|pid| i32::try_from(pid).ok());
             users.add(pid, uses(participant.role));
         }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::{Missing, Spawn, command, scratch};
 
@@ -31,6 +33,26 @@ pub fn calls(child: Spawn) -> Result<BTreeMap<String, u64>, Missing> {
         }
     }
     Ok(calls)
+}
+
+/// What to run a child [under](Spawn::under) so that each such system call of it begins this much later.
+///
+/// # Errors
+/// strace is missing, or may not trace here.
+pub fn delaying(call: &str, delay: Duration) -> Result<Vec<String>, Missing> {
+    command("strace")?;
+    let words = [
+        "strace".to_owned(),
+        "-fqqq".to_owned(),
+        format!("--trace={call}"),
+        "--output=/dev/null".to_owned(),
+        format!("--inject={call}:delay_enter={}", delay.as_micros()),
+    ];
+    let probe = Command::new(&words[0]).args(&words[1..]).arg("true").stderr(Stdio::null()).status();
+    if probe.is_ok_and(|status| status.success()) {
+        return Ok(words.to_vec());
+    }
+    Err(Missing("permission to trace a process (ptrace)".into()))
 }
 
 /// How many rounds [`cost`] counts.

@@ -81,6 +81,11 @@ impl Followers {
         self.all.len()
     }
 
+    /// How many have joined: one that is about to may begin behind what is published next.
+    pub(super) fn joined(&self) -> usize {
+        self.all.iter().filter(|it| it.counters.acquire(page::JOINED) != 0).count()
+    }
+
     /// Looks who is there. `publisher` is the index of the one who asks.
     pub(super) fn refresh(&mut self, site: &Site, publisher: usize, next: u64) -> Result<()> {
         let present = site.list('s', MOST_SUBSCRIBERS)?;

@@ -263,13 +263,13 @@ impl Publisher {
         self.producer.published()
     }
 
-    /// How many subscribers there are, as far as is known.
+    /// How many subscribers have joined, as far as is known: they receive all that is published from now on.
     ///
     /// # Errors
     /// Those of looking into the topic's directory.
     pub fn subscribers(&self) -> Result<usize> {
         self.look_around()?;
-        Ok(self.followers.borrow().len())
+        Ok(self.followers.borrow().joined())
     }
 
     /// How often it slept, waiting for room.

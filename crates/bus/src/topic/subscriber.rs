@@ -253,9 +253,12 @@ impl Subscriber {
         barrier::heavy();
         // What makes no sense there keeps nobody from the others.
         match subscriber.look_around(true) {
-            Err(error) if is_want(&error) || error.kind() == ErrorKind::Removed => Err(error),
-            _ => Ok(subscriber),
+            Err(error) if is_want(&error) || error.kind() == ErrorKind::Removed => return Err(error),
+            _ => {}
         }
+        // Release: whoever sees it publishes what is received.
+        subscriber.counters[page::JOINED].store(1, Ordering::Release);
+        Ok(subscriber)
     }
 
     /// Receives a message, and waits for one if there is none.

@@ -11,7 +11,7 @@ Columns:
   role      publisher, subscriber (topics); producer, consumer (queues)
   place     its place there, which another may have once it has gone
   pid       its process; none if its number is of another namespace
-  state     here; left, and what it sent stays; died, without a word
+  state     joining; here; left, its messages stay; died, without a word
   messages  sent or received, by all who had the place where it is kept
   bytes     of these messages
   lag       bytes of rings that wait for it, headers included
