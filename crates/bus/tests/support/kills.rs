@@ -123,7 +123,7 @@ impl Told {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mean = self.all.checked_div(self.deaths).unwrap_or_default();
+        let Some(mean) = self.all.checked_div(self.deaths) else { return write!(f, "nobody to be told") };
         write!(f, "{} told of a death after {mean:.1?}, {:.1?} at the most", self.deaths, self.slowest)
     }
 }
