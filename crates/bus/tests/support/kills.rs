@@ -114,7 +114,11 @@ pub struct Told {
 impl Told {
     /// Somebody has learnt now of a death at that time.
     pub fn of(&mut self, death: Instant) {
-        let time = death.elapsed();
+        self.add(death.elapsed());
+    }
+
+    /// Somebody has learnt of a death after that time.
+    pub fn add(&mut self, time: Duration) {
         self.deaths += 1;
         self.all += time;
         self.slowest = self.slowest.max(time);
