@@ -365,6 +365,7 @@ fn map(
         return wrong("it has not the length that such a file has here");
     }
     let mapping = Mapping::shared(file, 0, len, access).map_err(|errno| kernel("map", path, errno))?;
+    // Acquire, for form's sake: a file has its name once all of its header is there, and the kernel orders that.
     let word = |at: usize| {
         mapping
             .load_u64(at * WORD, core::sync::atomic::Ordering::Acquire)

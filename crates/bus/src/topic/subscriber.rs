@@ -707,6 +707,7 @@ impl Subscriber {
         track.standing = Standing::Banned;
         track.said = u64::MAX;
         if let Some(cursor) = self.cursors.get(page::STEP * track.index) {
+            // Release: pairs with the Acquire in `Follower::position`; nothing is read of it any more.
             cursor.store(page::IGNORED, Ordering::Release);
         }
         self.ring_room();
@@ -991,6 +992,7 @@ impl Drop for Subscriber {
         if !self.maker.is_this() {
             return;
         }
+        // Release: pairs with the Acquire in `stat`, which sees what it has received; publishers need no more than the word.
         self.counters[page::LEAVING].store(1, Ordering::Release);
         if self.doorbell.is_some() {
             let _ = std::fs::remove_file(self.bell_path());
