@@ -79,7 +79,7 @@ fn play(bus: &Bus, steps: Vec<Step>) {
                 }
                 assert!(bytes.len() <= RING as usize);
             }
-            Step::Control { at, word } => bus.spoil(SEGMENT, 512 + u64::from(at) % 48, &word),
+            Step::Control { at, word } => bus.spoil(SEGMENT, 512 + u64::from(at) % 64, &word),
             Step::Frame { line, at, word } => {
                 bus.spoil(SEGMENT, 1024 + 8 * (u64::from(line) % LINES) + u64::from(at) % 8, &word);
             }

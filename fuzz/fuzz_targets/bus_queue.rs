@@ -128,8 +128,8 @@ fn play(bus: &Bus, how: u8, steps: Vec<Step>) {
                 assert!(bytes.len() <= RING as usize);
             }
             Step::Control { at, word } => {
-                let at = u64::from(at) % 51;
-                bus.spoil(FILES[0], if at < 48 { 512 + at } else { 640 + at - 48 }, &word);
+                let at = u64::from(at) % 67;
+                bus.spoil(FILES[0], if at < 64 { 512 + at } else { 640 + at - 64 }, &word);
             }
             Step::Frame { line, at, word } => {
                 bus.spoil(FILES[0], 1024 + 8 * (u64::from(line) % LINES) + u64::from(at) % 8, &word);
