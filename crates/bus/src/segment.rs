@@ -336,7 +336,7 @@ pub(crate) fn bell_of(path: &Path) -> PathBuf {
 }
 
 /// Whether a path names a file.
-fn is_still(path: &Path, file: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_still(path: &Path, file: BorrowedFd<'_>) -> bool {
     match (fstat(file), rustix::fs::lstat(path)) {
         (Ok(open), Ok(named)) => (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino),
         _ => false,
