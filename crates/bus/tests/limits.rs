@@ -13,7 +13,7 @@ use twixt_bus::{
     Capacity, Kind, LatestReader, LatestWriter, Link, Listener, Options, Place, Publisher, Subscriber, remove,
 };
 use twixt_os::{Errno, Error, ErrorKind, Result};
-use twixt_testkit::{Peer, descriptors, scratch, test};
+use twixt_testkit::{Peer, Test, descriptors, scratch, test};
 
 #[path = "support/messages.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
@@ -123,6 +123,13 @@ fn connect(listener: &mut Listener, options: &Options) -> Result<(Box<Link>, Box
     };
     let client = client.join().unwrap()?;
     Ok((Box::new(client), Box::new(server?)))
+}
+
+/// In a process where no other test forks, whose children would hold its locks for a moment: what has just been left could not be
+/// taken again.
+fn alone(test: &Test, play: impl FnOnce()) {
+    test.role("alone", |_| play());
+    test.child("alone").spawn().succeed();
 }
 
 fn kind_of(peer: &Peer) -> Kind {
@@ -270,6 +277,10 @@ fn refused(outcome: Result<Ends>) -> Error {
 
 #[test]
 fn another_version_or_layout_is_refused() {
+    alone(&test!(), site_versions);
+}
+
+fn site_versions() {
     for kind in KINDS {
         let scratch = scratch();
         let options = options(kind, scratch.path());
@@ -307,6 +318,10 @@ fn another_version_or_layout_is_refused() {
 /// One whose place cannot be had, or that is in nobody's way.
 #[test]
 fn a_participant_of_another_version_or_layout_is_refused_or_passed_over() {
+    alone(&test!(), participant_versions);
+}
+
+fn participant_versions() {
     // Another version, another kind of file, another length, another site.
     for (word, value) in [(1, 2), (1, 99), (2, 64), (3, 77)] {
         for kind in KINDS {
@@ -345,6 +360,10 @@ fn a_participant_of_another_version_or_layout_is_refused_or_passed_over() {
 
 #[test]
 fn what_is_half_made_holds_nobody_up() {
+    alone(&test!(), half_made);
+}
+
+fn half_made() {
     for kind in KINDS {
         let files: &[&str] = match kind {
             Kind::Topic => &["p0", "s0"],
@@ -424,6 +443,10 @@ const CLAIM: u64 = 552;
 /// Positions of a queue go over the end of their 64 bits, and over those of a claim's lap and of the hint before that.
 #[test]
 fn a_queue_goes_on_where_its_positions_wrap() {
+    alone(&test!(), wrap_around);
+}
+
+fn wrap_around() {
     for start in [u64::MAX - 20_000, (1 << 48) - 20_000, (64 << 32) - 20_000] {
         let scratch = scratch();
         let options = options(Kind::Queue, scratch.path());
