@@ -316,6 +316,11 @@ pub(crate) fn lives(path: &Path, what: What) -> bool {
 
 /// Removes a file whose owner has gone, with its doorbell. Whether the name is free now.
 pub(crate) fn sweep(path: &Path) -> bool {
+    sweep_with(path, None)
+}
+
+/// As [`sweep`], and another file with it that belongs to it.
+pub(crate) fn sweep_with(path: &Path, beside: Option<&Path>) -> bool {
     let file = match open(path, OFlags::RDWR | PLAIN, rustix::fs::Mode::empty()) {
         Err(Errno::NOENT) => return true,
         Err(_) => return false,
@@ -327,6 +332,9 @@ pub(crate) fn sweep(path: &Path) -> bool {
     }
     // First the doorbell: once the name is free, it may be a successor's.
     let _ = unlink(bell_of(path));
+    if let Some(beside) = beside {
+        let _ = unlink(beside);
+    }
     unlink(path).is_ok()
 }
 
