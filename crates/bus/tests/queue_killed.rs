@@ -483,12 +483,12 @@ fn making(test: &Test, points: u64) {
 }
 
 sweeps! {
-    killed_while_sending, killed_while_sending_anywhere: sending, 10;
-    killed_while_making_room, killed_while_making_room_anywhere: making_room, 10;
-    killed_while_claiming, killed_while_claiming_anywhere: claiming, 10;
-    killed_while_acknowledging, killed_while_acknowledging_anywhere: acknowledging, 10;
-    killed_while_taking_over, killed_while_taking_over_anywhere: taking_over, 8;
-    killed_while_putting_aside, killed_while_putting_aside_anywhere: putting_aside, 8;
+    killed_while_sending, killed_while_sending_anywhere: sending, 6;
+    killed_while_making_room, killed_while_making_room_anywhere: making_room, 6;
+    killed_while_claiming, killed_while_claiming_anywhere: claiming, 6;
+    killed_while_acknowledging, killed_while_acknowledging_anywhere: acknowledging, 6;
+    killed_while_taking_over, killed_while_taking_over_anywhere: taking_over, 6;
+    killed_while_putting_aside, killed_while_putting_aside_anywhere: putting_aside, 6;
     killed_while_coming_or_going, killed_while_coming_or_going_anywhere: coming_and_going, 6;
     killed_while_making_the_queue, killed_while_making_the_queue_anywhere: making, 6;
 }
