@@ -400,41 +400,72 @@ fn half_made() {
     }
 }
 
-#[test]
-fn two_thousand_come_and_go() {
-    let test = test!();
+/// A thousand times two participants, one after the other. Those of topics are in `topic_membership`.
+fn come_and_go(test: &Test, kind: Kind, left: &[&str]) {
+    let scratch = twixt_testkit::bus();
     // In a process where no other test forks, whose children would hold its locks for a moment.
     test.role("all", |peer| {
-        let (kind, at) = (kind_of(peer), PathBuf::from(peer.arg(0)));
-        let options = options(kind, &at);
-        let mut listener = (kind == Kind::Rpc).then(|| Listener::open(&name(), &options).unwrap());
+        let options = options(kind, Path::new(&peer.arg(0)));
         let mut before = 0;
         for round in 0..1000_u64 {
-            if let Some(listener) = &mut listener {
-                let (client, mut server) = connect(listener, &options).unwrap();
-                client.send(&message(1, round, 100)).unwrap();
-                assert_eq!(read(&server.receive().unwrap().to_vec().unwrap()), (1, round));
-            } else {
-                Ends::open(kind, &options).unwrap().pass(round, 100).unwrap();
-            }
+            Ends::open(kind, &options).unwrap().pass(round, 100).unwrap();
             if round == 10 {
                 before = descriptors();
             }
         }
         assert!(descriptors() <= before + 8, "{} descriptors, and {before} before", descriptors());
-        let left = names(&directory(kind, &at));
-        let expected: &[&str] = match kind {
-            Kind::Topic => &["p0", "site"],
-            Kind::Queue => &["c0", "l0", "p0", "site"],
-            Kind::Latest => &["site", "w0"],
-            Kind::Rpc => &["l0", "site"],
-        };
-        assert_eq!(left, expected, "{kind:?}");
     });
-    for index in 0..KINDS.len() {
-        let scratch = scratch();
-        test.child("all").arg(scratch.path().display()).arg(index).spawn().succeed();
-    }
+    test.child("all").arg(scratch.path().display()).spawn().succeed();
+    assert_eq!(names(&directory(kind, scratch.path())), left, "{kind:?}");
+}
+
+#[test]
+fn two_thousand_come_to_a_queue_and_go() {
+    come_and_go(&test!(), Kind::Queue, &["c0", "l0", "p0", "site"]);
+}
+
+#[test]
+fn two_thousand_come_to_a_latest_value_and_go() {
+    come_and_go(&test!(), Kind::Latest, &["site", "w0"]);
+}
+
+#[test]
+fn two_thousand_are_connected_and_go() {
+    const AT_A_TIME: u64 = 20;
+    let test = test!();
+    let scratch = twixt_testkit::bus();
+    test.role("all", |peer| {
+        let options = options(Kind::Rpc, Path::new(&peer.arg(0)));
+        let mut listener = Listener::open(&name(), &options).unwrap();
+        let mut before = 0;
+        for round in 0..1000 / AT_A_TIME {
+            thread::scope(|scope| {
+                let clients: Vec<_> = (0..AT_A_TIME)
+                    .map(|number| {
+                        let options = &options;
+                        scope.spawn(move || {
+                            let link = Link::connect(&name(), options).unwrap();
+                            link.send(&message(1, number, 100)).unwrap();
+                            link
+                        })
+                    })
+                    .collect();
+                let mut found: Vec<_> = (0..AT_A_TIME)
+                    .map(|_| read(&listener.accept().unwrap().receive().unwrap().to_vec().unwrap()).1)
+                    .collect();
+                found.sort_unstable();
+                assert!(found.into_iter().eq(0..AT_A_TIME));
+                clients.into_iter().for_each(|client| drop(client.join().unwrap()));
+            });
+            if round == 2 {
+                before = descriptors();
+            }
+        }
+        assert!(descriptors() <= before + 8, "{} descriptors, and {before} before", descriptors());
+        assert_eq!(names(&directory(Kind::Rpc, Path::new(&peer.arg(0)))), ["l0", "site"]);
+    });
+    test.child("all").arg(scratch.path().display()).spawn().succeed();
+    assert_eq!(names(&directory(Kind::Rpc, scratch.path())), ["site"]);
 }
 
 /// The word of a ring's segment that says up to which position it is written.
