@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use twixt_address::BusName;
 use twixt_bus::{Kind, LatestReader, LatestWriter, Left, Options, Place, Presence, Version, remove};
 use twixt_os::{ErrorKind, Wait};
-use twixt_testkit::{Peer, TempDir, Test, scratch, test};
+use twixt_testkit::{Peer, TempDir, Test, bus, test};
 
 #[path = "support/kills.rs"]
 #[macro_use]
@@ -76,7 +76,7 @@ struct Observer {
 
 impl Observer {
     fn new() -> Self {
-        let scratch = scratch();
+        let scratch = bus();
         let reader = LatestReader::open(&name(), &options(scratch.path())).unwrap();
         Self { scratch, reader, last: 0, told: Told::default() }
     }
@@ -221,7 +221,7 @@ fn readers(test: &Test, points: u64) {
         section(peer, || reader.doorbell(None).map(drop));
     });
     for role in ROLES {
-        let scratch = scratch();
+        let scratch = bus();
         let options = options(scratch.path());
         let (over, asked) = (AtomicBool::new(false), RefCell::new(0));
         let mut steady = LatestReader::open(&name(), &options).unwrap();
@@ -281,7 +281,7 @@ fn making(test: &Test, points: u64) {
         section(peer, || remove(Kind::Latest, &name(), Some(&place)).unwrap());
     });
     for role in ["writer makes", "reader makes", "removes"] {
-        let scratch = scratch();
+        let scratch = bus();
         let (options, place) = (options(scratch.path()), Place::at(scratch.path()).unwrap());
         let child = || test.child(role).arg(scratch.path().display());
         sweep(test, role, points, child, |_| {
@@ -341,7 +341,7 @@ fn reads(peer: &Peer) {
 fn at_random(test: &Test, kills: u64) {
     test.role("storm", storm);
     test.role("reads", reads);
-    let scratch = scratch();
+    let scratch = bus();
     let said = scratch.path().join("said");
     std::fs::write(&said, [0; 8]).unwrap();
     let mut reader = LatestReader::open(&name(), &options(scratch.path())).unwrap();
@@ -416,7 +416,7 @@ fn sleepers_do_no_harm_when_they_wake() {
     let test = test!();
     test.role("storm", storm);
     test.role("reads", reads);
-    let scratch = scratch();
+    let scratch = bus();
     let mut reader = LatestReader::open(&name(), &options(scratch.path())).unwrap();
     let said = scratch.path().join("said");
     let writer = test.child("storm").arg(scratch.path().display()).arg(said.display()).spawn();

@@ -19,7 +19,7 @@ use twixt_bus::queue::{self, Consumer, ConsumerOptions, Producer};
 use twixt_bus::{Capacity, Kind, Options, Place};
 use twixt_os::{ErrorKind, Wait};
 use twixt_sys::{Access, Mapping};
-use twixt_testkit::{Child, Peer, TempDir, Test, scratch, test};
+use twixt_testkit::{Child, Peer, TempDir, Test, bus, test};
 
 #[path = "support/kills.rs"]
 #[macro_use]
@@ -123,7 +123,7 @@ const NEXT: u64 = 90;
 
 impl Observer {
     fn new(how: &'static str) -> Self {
-        let scratch = scratch();
+        let scratch = bus();
         let options = options(scratch.path(), how);
         let producer = Producer::open(&name(), &options).unwrap();
         let consumer = Consumer::open(&name(), &options).unwrap();
@@ -464,7 +464,7 @@ fn making(test: &Test, points: u64) {
         victim.section(|| twixt_bus::remove(Kind::Queue, &name(), Some(&place)).unwrap());
     });
     for role in ["producer makes", "consumer makes", "removes"] {
-        let scratch = scratch();
+        let scratch = bus();
         let (options, place) = (options(scratch.path(), ""), Place::at(scratch.path()).unwrap());
         let child = || test.child(role).arg(scratch.path().display()).arg("").arg(0);
         sweep(test, role, points, child, |_| {
@@ -573,7 +573,7 @@ fn at_random(test: &Test, kills: u64) {
             board.set(CLAIMED + which, 0);
         }
     });
-    let scratch = scratch();
+    let scratch = bus();
     let path = scratch.path().join("board");
     let board = Board::make(&path, ACKNOWLEDGED + NUMBERS as usize);
     let queue = options(scratch.path(), "");
@@ -699,7 +699,7 @@ fn sleepers_are_not_taken_for_dead() {
             }
         }
     });
-    let scratch = scratch();
+    let scratch = bus();
     let queue = options(scratch.path(), "");
     let consumer = Consumer::open(&name(), &queue).unwrap();
     let spawn = |role: &str| {

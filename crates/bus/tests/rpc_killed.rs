@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use twixt_address::BusName;
 use twixt_bus::{Kind, Link, Listener, Options, Place, remove};
 use twixt_os::{ErrorKind, Result};
-use twixt_testkit::{Peer, TempDir, Test, scratch, test};
+use twixt_testkit::{Peer, TempDir, Test, bus, test};
 
 #[path = "support/kills.rs"]
 #[macro_use]
@@ -76,7 +76,7 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let scratch = scratch();
+        let scratch = bus();
         let options = options(scratch.path());
         let mut listener = Listener::open(&name(), &options).unwrap();
         let (report, served) = channel();
@@ -222,7 +222,7 @@ impl Client {
 
 /// A server that is killed, while a client connects and calls.
 fn kill_server(test: &Test, points: u64, role: &str, calls: std::ops::RangeInclusive<u64>) {
-    let (scratch, mut told) = (scratch(), Told::default());
+    let (scratch, mut told) = (bus(), Told::default());
     drop(Listener::open(&name(), &options(scratch.path())).unwrap());
     // Those that do not wait for a client are looked at by one that comes later.
     let comes_before = role == "accepts";
@@ -301,7 +301,7 @@ fn making(test: &Test, points: u64) {
         section(peer, || remove(Kind::Rpc, &name(), Some(&place)).unwrap());
     });
     for role in ["makes", "removes"] {
-        let scratch = scratch();
+        let scratch = bus();
         let (options, place) = (options(scratch.path()), Place::at(scratch.path()).unwrap());
         let child = || test.child(role).arg(scratch.path().display());
         sweep(test, role, points, child, |_| {
@@ -355,7 +355,7 @@ fn serves(peer: &Peer) {
 fn at_random(test: &Test, kills: u64) {
     test.role("client", comes_and_goes);
     test.role("server", serves);
-    let scratch = scratch();
+    let scratch = bus();
     drop(Listener::open(&name(), &options(scratch.path())).unwrap());
     let spawn = |role: &str| test.child(role).arg(scratch.path().display()).spawn();
     let start = || {
@@ -429,7 +429,7 @@ fn sleepers_are_not_taken_for_dead() {
         call(&mut link, 1, 40).unwrap();
         peer.say("served again");
     });
-    let scratch = scratch();
+    let scratch = bus();
     drop(Listener::open(&name(), &options(scratch.path())).unwrap());
     let mut server = test.child("server").arg(scratch.path().display()).spawn();
     server.expect("listens");
