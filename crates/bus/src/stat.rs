@@ -223,7 +223,7 @@ impl Stat {
         self.each(site, 'p', MOST_PUBLISHERS, What::Publisher, |index, peer| {
             let words = peer.foreign(segment::CONTROL_AT, CONTROL)?;
             let newest = newest(site, peer, segment::RING, &words)?;
-            heads.push((index, words.load(control::START), newest.head));
+            heads.push((index, words.load(control::ORIGIN), newest.head));
             let has_left = Life::of(words.acquire(control::STATE)) == Life::Closed;
             Ok(Participant {
                 messages: newest.messages,
@@ -234,13 +234,13 @@ impl Stat {
         self.each(site, 's', MOST_SUBSCRIBERS, What::Subscriber, |index, peer| {
             let counters = peer.foreign(page::COUNTERS, page::COUNTED)?;
             let cursors = peer.foreign(page::CURSORS, page::STEP * MOST_PUBLISHERS)?;
-            let lag = heads.iter().map(|&(publisher, start, head)| {
-                // One that has not looked yet since the publisher came begins where that began.
+            let lag = heads.iter().map(|&(publisher, origin, head)| {
+                // One that has not looked yet since somebody had the publisher's place begins where the first of them began.
                 let word = cursors.acquire(page::STEP * publisher);
                 if word == page::IGNORED {
                     return 0;
                 }
-                let position = page::position(word, head).unwrap_or(start);
+                let position = page::position(word, head).unwrap_or(origin);
                 let lines = distance(position, head).clamp(0, site.charter.geometry.lines().cast_signed());
                 lines.cast_unsigned() * LINE_BYTES as u64
             });

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::fs::FileType;
 use twixt_address::{Address, BusName, Endpoint};
-use twixt_bus::{Capacity, Kind, Options, Place, Role, State};
+use twixt_bus::{Capacity, Kind, Options, Place, Role};
 use twixt_os::{ErrorKind, Mechanism, Mode, Object};
 
 use crate::find::{FIND, Inode, look};
