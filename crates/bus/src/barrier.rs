@@ -17,7 +17,8 @@ pub(crate) struct Light {
 
 impl Light {
     pub(crate) fn register() -> Self {
-        Self { is_registered: cfg!(not(twixt_loom)) && twixt_sys::barrier::register().is_ok() }
+        // Neither models nor Miri have the system call.
+        Self { is_registered: cfg!(not(any(twixt_loom, miri))) && twixt_sys::barrier::register().is_ok() }
     }
 
     /// The publisher's side. `is_asked` says that some sleeper could not execute the other side.
@@ -27,6 +28,7 @@ impl Light {
             return;
         }
         if !self.is_registered || is_asked() {
+            // Pairs with the fence in `heavy`.
             fence(Ordering::SeqCst);
         } else {
             core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
@@ -36,6 +38,7 @@ impl Light {
 
 /// The sleeper's side. Whether it reached the publishers: if not, they have to be asked to fence for themselves.
 pub(crate) fn heavy() -> bool {
+    // Pairs with the fence of a publisher that executes one; the barrier is for those that do not.
     fence(Ordering::SeqCst);
-    cfg!(twixt_loom) || twixt_sys::barrier::global().is_ok()
+    cfg!(any(twixt_loom, miri)) || twixt_sys::barrier::global().is_ok()
 }

@@ -56,6 +56,7 @@ impl Hints {
 
     /// Says that somebody has joined or left.
     pub(crate) fn change_roster(&self) {
+        // Release: pairs with the Acquire in `roster`; whoever sees the change finds the file there, or gone.
         self.roster.word().fetch_add(1, Ordering::Release);
     }
 

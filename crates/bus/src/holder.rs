@@ -90,6 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "it reads /proc")]
     fn this_process_is_there_and_an_impostor_is_not() {
         let this = Process::this();
         assert!(!this.is_gone());

@@ -316,6 +316,11 @@ pub(crate) fn lives(path: &Path, what: What) -> bool {
 
 /// Removes a file whose owner has gone, with its doorbell. Whether the name is free now.
 pub(crate) fn sweep(path: &Path) -> bool {
+    sweep_with(path, None)
+}
+
+/// As [`sweep`], and another file with it that belongs to it.
+pub(crate) fn sweep_with(path: &Path, beside: Option<&Path>) -> bool {
     let file = match open(path, OFlags::RDWR | PLAIN, rustix::fs::Mode::empty()) {
         Err(Errno::NOENT) => return true,
         Err(_) => return false,
@@ -327,6 +332,9 @@ pub(crate) fn sweep(path: &Path) -> bool {
     }
     // First the doorbell: once the name is free, it may be a successor's.
     let _ = unlink(bell_of(path));
+    if let Some(beside) = beside {
+        let _ = unlink(beside);
+    }
     unlink(path).is_ok()
 }
 
@@ -336,7 +344,7 @@ pub(crate) fn bell_of(path: &Path) -> PathBuf {
 }
 
 /// Whether a path names a file.
-fn is_still(path: &Path, file: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_still(path: &Path, file: BorrowedFd<'_>) -> bool {
     match (fstat(file), rustix::fs::lstat(path)) {
         (Ok(open), Ok(named)) => (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino),
         _ => false,
@@ -365,6 +373,7 @@ fn map(
         return wrong("it has not the length that such a file has here");
     }
     let mapping = Mapping::shared(file, 0, len, access).map_err(|errno| kernel("map", path, errno))?;
+    // Acquire, for form's sake: a file has its name once all of its header is there, and the kernel orders that.
     let word = |at: usize| {
         mapping
             .load_u64(at * WORD, core::sync::atomic::Ordering::Acquire)

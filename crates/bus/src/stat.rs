@@ -224,6 +224,7 @@ impl Stat {
             let words = peer.foreign(segment::CONTROL_AT, CONTROL)?;
             let newest = newest(site, peer, segment::RING, &words)?;
             heads.push((index, words.load(control::ORIGIN), newest.head));
+            // Acquire: pairs with the Release in `Producer::close`.
             let has_left = Life::of(words.acquire(control::STATE)) == Life::Closed;
             Ok(Participant {
                 messages: newest.messages,
@@ -236,6 +237,7 @@ impl Stat {
             let cursors = peer.foreign(page::CURSORS, page::STEP * MOST_PUBLISHERS)?;
             let lag = heads.iter().map(|&(publisher, origin, head)| {
                 // One that has not looked yet since somebody had the publisher's place begins where the first of them began.
+                // Acquire: pairs with the Release of the cursor.
                 let word = cursors.acquire(page::STEP * publisher);
                 if word == page::IGNORED {
                     return 0;
@@ -244,6 +246,7 @@ impl Stat {
                 let lines = distance(position, head).clamp(0, site.charter.geometry.lines().cast_signed());
                 lines.cast_unsigned() * LINE_BYTES as u64
             });
+            // Acquire, of both: pairs with the Release of a subscriber that joins or leaves.
             let mut participant =
                 Participant::new(Role::Subscriber, index, peer, counters.acquire(page::LEAVING) != 0);
             if participant.state == State::Here && counters.acquire(page::JOINED) == 0 {
@@ -265,6 +268,7 @@ impl Stat {
         self.each(site, 'p', MOST_PRODUCERS, What::Publisher, |index, peer| {
             let words = peer.foreign(queue::segment::CONTROL_AT, CONTROL)?;
             let own = peer.foreign(queue::segment::TAIL_AT, queue::segment::TAIL_WORDS)?;
+            // Acquire: pairs with the Release in `Producer::close`.
             let has_left = Life::of(words.acquire(control::STATE)) == Life::Closed;
             let newest = newest(site, peer, queue::segment::RING, &words)?;
             Ok(Participant {

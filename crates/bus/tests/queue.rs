@@ -458,6 +458,36 @@ fn a_file_that_is_cut_short_is_an_error() {
     }
 }
 
+/// Places of producers that wrote nonsense, or over their own header: the next one begins anew, and nobody who still has the old
+/// ring takes its messages for those of the new one.
+#[test]
+fn a_place_that_makes_no_sense_is_made_anew() {
+    use std::os::unix::fs::FileExt;
+    // The magic number of the header; where the ring is written; and up to where it was reclaimed.
+    for word in [0, 512 + 8, 640] {
+        let bench = Bench::new();
+        let options = bench.options().capacity(Capacity::Bounded(8192));
+        let first = bench.producer(&options);
+        let consumer = bench.consumer(&options, 1);
+        first.send(b"of the first").unwrap();
+        drop(first);
+        let path = bench.place().directory(Kind::Queue, &bench.name).join("p0");
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all_at(&0x1234_5678_9abc_u64.to_le_bytes(), 8 * word).unwrap();
+        let second = bench.producer(&options);
+        for number in 0..3_u32 {
+            second.send(&number.to_ne_bytes()).unwrap();
+        }
+        let mut found = Vec::new();
+        while let Ok(job) = consumer.receive_deadline(soon()) {
+            found.push(job.to_vec().unwrap());
+            job.acknowledge().unwrap();
+        }
+        found.retain(|message| message != b"of the first");
+        assert_eq!(found, [0, 1, 2].map(|number: u32| number.to_ne_bytes()), "word {word}");
+    }
+}
+
 #[test]
 fn a_topic_is_no_queue_and_a_queue_has_one_capacity() {
     let _test = twixt_testkit::test!();

@@ -2,78 +2,25 @@
 //!
 //! `TWIXT_TEST_SECONDS=600` has each go on for so long.
 
-use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use twixt_bus::{Event, Publisher, Slow, Subscriber, SubscriberOptions};
-use twixt_os::{ErrorKind, Mode, Result, Wait};
-use twixt_sys::{Access, Mapping};
+use twixt_os::{ErrorKind, Mode, Wait};
 use twixt_testkit::{root, test};
 
+#[path = "support/scribble.rs"]
+mod scribble;
 #[path = "support/topics.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod topics;
 
+use scribble::{Target, as_long, map, scribble, tolerate};
 use topics::{Dice, Topic, in_ms, kind, message, read, receive};
 
 /// The ring of all topics here.
 const RING: u64 = 1 << 13;
-
-fn as_long() -> Duration {
-    let seconds = std::env::var("TWIXT_TEST_SECONDS").ok();
-    seconds.map_or(Duration::from_millis(1200), |seconds| Duration::from_secs(seconds.parse().unwrap()))
-}
-
-fn map(path: &std::path::Path) -> Mapping {
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let len = file.metadata().unwrap().len() as usize;
-    Mapping::shared(file.as_fd(), 0, len, Access::ReadWrite).unwrap()
-}
-
-/// Writes nonsense, and near-sense, over words of a mapping, without end.
-fn scribble(mapping: &Mapping, words: std::ops::Range<usize>, pause: u64) {
-    let mut dice = Dice(u64::from(std::process::id()) | 1);
-    let at = |index: usize| mapping.atomic_u64(8 * index).unwrap();
-    loop {
-        let index = words.start + dice.below((words.end - words.start) as u64) as usize;
-        let near = at(index).load(Ordering::Relaxed);
-        let word = match dice.below(8) {
-            0 => dice.roll(),
-            1 => 0,
-            2 => u64::MAX - dice.below(64),
-            3 => dice.below(4096) * 4 + 1,
-            4 => 1 << dice.below(64),
-            // Tags and loans of positions that may be looked at.
-            5 => dice.below(600) * 4 + 3,
-            6 => near.wrapping_add(dice.below(200)).wrapping_sub(100),
-            _ => dice.below(1 << 14) | dice.below(256) << 56,
-        };
-        at(index).store(word, Ordering::Relaxed);
-        if dice.below(pause) == 0 {
-            std::thread::sleep(Duration::from_micros(dice.below(200)));
-        }
-    }
-}
-
-/// Any answer will do; but it has to be one.
-fn tolerate<T>(outcome: Result<T>) -> Option<T> {
-    outcome
-        .map_err(|error| {
-            let expected = [
-                ErrorKind::Malformed,
-                ErrorKind::WouldBlock,
-                ErrorKind::TimedOut,
-                ErrorKind::PeerGone,
-                ErrorKind::Overrun,
-                ErrorKind::Truncated,
-                ErrorKind::TooLong,
-            ];
-            assert!(expected.contains(&error.kind()), "{error}");
-        })
-        .ok()
-}
 
 /// The segments of a hostile participant that stays one of them: index 0 of both kinds.
 const HOSTS: [&str; 3] = ["hints", "publisher", "subscriber"];
@@ -90,10 +37,10 @@ fn nonsense_in_all_that_one_may_write_hurts_nobody() {
         peer.say("there");
         let directory = topic.directory();
         match peer.arg(1).as_str() {
-            "hints" => scribble(&map(&directory.join("site")), 512..1024, 64),
+            "hints" => scribble(&[Target::new(&directory.join("site"), 512..1024)], 64),
             // The control block and the ring, densely.
-            "publisher" => scribble(&map(&directory.join("p0")), 512..1024 + RING as usize / 8, 4096),
-            _ => scribble(&map(&directory.join("s0")), 9..1024 + 64, 64),
+            "publisher" => scribble(&[Target::behind(&directory.join("p0"), 512)], 4096),
+            _ => scribble(&[Target::new(&directory.join("s0"), 9..1024 + 64)], 64),
         }
         drop((publisher, subscriber));
     });

@@ -7,83 +7,27 @@
 //! ```
 
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use twixt_bus::{Event, Left, Publisher, Slow, Subscriber, SubscriberOptions};
 use twixt_os::{ErrorKind, Wait};
 use twixt_sys::{Access, Mapping};
-use twixt_testkit::{Child, Missing, Peer, Spawn, Step, Test, descriptors, test};
+use twixt_testkit::{Peer, Test, test};
 
+#[path = "support/kills.rs"]
+#[macro_use]
+mod kills;
 #[path = "support/topics.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod topics;
 
+use kills::{Told, alone, points, sweep};
 use topics::{Dice, Topic, in_ms, message, read};
 
 /// The ring: some of the large messages.
 const RING: u64 = 256 << 10;
 const LARGE: usize = 33_000;
-
-/// One test at a time: a child that another test forks has copies of all locks until it executes something, so that a place
-/// that has just become free would not look so.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// At how many instructions of a section the victim is killed.
-fn points(short: u64) -> u64 {
-    std::env::var("TWIXT_TEST_POINTS").ok().map_or(short, |points| points.parse().unwrap())
-}
-
-/// Every instruction is too many where a section has more than this.
-const WHOLE: u64 = 4_000;
-
-/// Between two system calls, so many instructions are taken at the most where not all of them are.
-const STRETCH: u64 = 300;
-
-/// Kills a child at so many instructions between its two marks, and at its second mark. `after` is told whether it came there.
-///
-/// System calls are run to, and instructions behind them stepped through: stepping is slow.
-fn sweep(points: u64, child: impl Fn() -> Spawn, mut after: impl FnMut(bool)) -> Result<(), Missing> {
-    let mut run = |calls: u64, steps: u64| {
-        let mut victim = child().traced()?;
-        let (mut called, mut stepped) = (0, 0);
-        let mut is_over = false;
-        while !is_over && called < calls {
-            is_over = victim.run_to_call() == Step::Marked;
-            called += u64::from(!is_over);
-        }
-        while !is_over && stepped < steps {
-            is_over = victim.step() == Step::Marked;
-            stepped += u64::from(!is_over);
-        }
-        victim.kill();
-        after(is_over);
-        Ok((called, stepped))
-    };
-    // Some calls belong to the marks.
-    let calls = run(u64::MAX, 0)?.0;
-    let calls = if calls <= 8 { 0 } else { calls };
-    let stretch = if calls == 0 { run(0, u64::MAX)?.1 } else { STRETCH };
-    let all = (calls + 1) * stretch;
-    let points = points.min(all);
-    let mut dice = Dice(all + 1);
-    for point in 0..points {
-        let at = point * all / points;
-        // Not always the same ones, where there are more.
-        let within = if points == all {
-            at % stretch
-        } else {
-            (at % stretch + dice.below(all / points + 1)) % stretch
-        };
-        run(at / stretch, within)?;
-    }
-    println!("killed at {points} instructions, with {calls} system calls among them");
-    Ok(())
-}
 
 /// What the survivors see.
 struct Observer {
@@ -92,7 +36,7 @@ struct Observer {
     /// The number of the next victim's first message.
     base: u64,
     received: u64,
-    descriptors: usize,
+    told: Told,
 }
 
 /// Before its section a victim publishes so many.
@@ -102,11 +46,12 @@ impl Observer {
     fn new() -> Self {
         let topic = Topic::new();
         let subscriber = Subscriber::open(&Topic::name(), &topic.sized(RING)).unwrap();
-        Self { topic, subscriber, base: 0, received: 0, descriptors: 0 }
+        Self { topic, subscriber, base: 0, received: 0, told: Told::default() }
     }
 
     /// A publisher was killed: `most` messages of its section may be there, and must be if it was over.
     fn look(&mut self, most: u64, is_over: bool) {
+        let death = Instant::now();
         let mut numbers = Vec::new();
         loop {
             match self.subscriber.next(in_ms(60_000)).unwrap() {
@@ -122,6 +67,7 @@ impl Observer {
                 other => panic!("{other:?}"),
             }
         }
+        self.told.of(death);
         let count = numbers.len() as u64;
         assert!(numbers.iter().copied().eq(self.base..self.base + count), "{numbers:?} from {}", self.base);
         let least = if is_over { BEFORE + most } else { BEFORE };
@@ -145,16 +91,6 @@ impl Observer {
             Event::Left { publisher: 0, how: Left::Closed }
         ));
         assert_eq!(self.topic.files(), ["p0", "s0", "site"]);
-        self.count_descriptors();
-    }
-
-    fn count_descriptors(&mut self) {
-        // Other tests of this process have some as well: a leak is what goes on.
-        let now = descriptors();
-        if self.descriptors == 0 {
-            self.descriptors = now;
-        }
-        assert!(now < self.descriptors + 100, "{now} descriptors, and {} at first", self.descriptors);
     }
 }
 
@@ -177,9 +113,8 @@ fn sweep_publisher(test: &Test, points: u64, role: &str, most: u64) {
         let observer = observer.borrow();
         test.child(role).arg(observer.topic.arg()).arg(observer.base)
     };
-    if let Err(missing) = sweep(points, child, |is_over| observer.borrow_mut().look(most, is_over)) {
-        test.skip(&missing);
-    }
+    sweep(test, role, points, child, |is_over| observer.borrow_mut().look(most, is_over));
+    println!("{role}: {}", observer.borrow().told);
 }
 
 fn publish(test: &Test, points: u64) {
@@ -254,7 +189,7 @@ fn coming_and_going(test: &Test, points: u64) {
         let mut subscriber = Subscriber::open(&Topic::name(), &topic.sized(RING)).unwrap();
         let number = std::cell::Cell::new(0);
         let child = || test.child(role).arg(topic.arg()).arg(number.get());
-        let swept = sweep(points, child, |is_over| {
+        sweep(test, role, points, child, |is_over| {
             // The next one comes at once; whoever has died before is told, too.
             let next = topic.publisher();
             next.publish(&message(1, number.get(), 40)).unwrap();
@@ -279,9 +214,6 @@ fn coming_and_going(test: &Test, points: u64) {
             number.set(number.get() + 1);
             assert_eq!(topic.files(), ["p0", "s0", "site"]);
         });
-        if let Err(missing) = swept {
-            test.skip(&missing);
-        }
     }
 }
 
@@ -304,7 +236,9 @@ fn making(test: &Test, points: u64) {
     });
     for role in ["making", "removing"] {
         let topic = Topic::new();
-        let swept = sweep(
+        sweep(
+            test,
+            role,
             points,
             || test.child(role).arg(topic.arg()),
             |_| {
@@ -319,9 +253,6 @@ fn making(test: &Test, points: u64) {
                 assert!(left.is_empty(), "{left:?}");
             },
         );
-        if let Err(missing) = swept {
-            test.skip(&missing);
-        }
     }
 }
 
@@ -366,7 +297,9 @@ fn subscribers(test: &Test, points: u64) {
             publisher.publish(&message(0, number, 40)).unwrap();
         }
         let (mut sent, mut next, mut round) = (20, 0, 0);
-        let swept = sweep(
+        sweep(
+            test,
+            role,
             points,
             || test.child(role).arg(topic.arg()),
             |_| {
@@ -391,31 +324,7 @@ fn subscribers(test: &Test, points: u64) {
                 assert_eq!(topic.files(), ["p0", "s0", "site"]);
             },
         );
-        if let Err(missing) = swept {
-            test.skip(&missing);
-        }
     }
-}
-
-macro_rules! sweeps {
-    ($($name:ident, $whole:ident: $sweep:ident, $points:expr;)*) => {
-        $(
-            #[test]
-            fn $name() {
-                let _alone = alone();
-    let test = test!();
-                $sweep(&test, points($points));
-            }
-
-            #[test]
-            #[ignore = "the whole sweep takes minutes"]
-            fn $whole() {
-                let _alone = alone();
-    let test = test!().unwatched();
-                $sweep(&test, points(WHOLE));
-            }
-        )*
-    };
 }
 
 sweeps! {
@@ -528,18 +437,6 @@ fn killed_at_random_thousands_of_times() {
     at_random(&test!().unwatched(), points(3000));
 }
 
-/// Stops a child, and waits until it has.
-fn stop(child: &Child) {
-    child.signal(Signal::STOP);
-    loop {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.pid())).unwrap();
-        if stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T')) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 #[test]
 fn a_sleeper_is_not_taken_for_dead() {
     let _alone = alone();
@@ -596,7 +493,7 @@ fn a_sleeper_is_not_taken_for_dead() {
     publisher.expect("there");
     let mut next = 0;
     for _ in 0..3 {
-        stop(&publisher);
+        publisher.stop();
         std::thread::sleep(asleep);
         loop {
             match subscriber.receive_wait(in_ms(150)) {
@@ -619,7 +516,7 @@ fn a_sleeper_is_not_taken_for_dead() {
         let mut subscriber = test.child("subscriber").arg(topic.arg()).arg(slow).spawn();
         subscriber.expect("there");
         publisher.publish(&message(0, 0, 40)).unwrap();
-        stop(&subscriber);
+        subscriber.stop();
         let mut sent = 1;
         for _ in 0..1000 {
             match publisher.publish_wait(&message(0, sent, 40), in_ms(300)) {

@@ -168,6 +168,7 @@ impl Ledger {
     /// Puts `next` right, if it is what it was.
     pub(crate) fn correct(&self, from: Next, to: u64) {
         let new = Next::at(to, from.version().wrapping_add(1));
+        // Release, and Acquire for what it passes on: as in `lower`, for whoever loads it in `next`.
         let _ = self.hints[file::NEXT].compare_exchange(from.0, new.0, Ordering::AcqRel, Ordering::Relaxed);
     }
 

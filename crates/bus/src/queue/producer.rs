@@ -9,7 +9,7 @@ use twixt_address::BusName;
 use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
 
 use crate::barrier::Light;
-use crate::error::{fault, malformed, refused};
+use crate::error::{fault, refused};
 use crate::place::Kind;
 use crate::ring::CONTROL;
 use crate::ring::frame::Flags;
@@ -66,23 +66,18 @@ impl Producer {
     /// As [`open`](Self::open).
     pub fn open_waiting(name: &BusName, options: &Options, waiting: Waiting) -> Result<Self> {
         let site = Arc::new(Site::open(Kind::Queue, name, options)?);
-        let (own, index) = seat::producer(&site)?;
-        let geometry = site.charter.geometry;
-        let wrong = || malformed(SEND, &site.object, "the ring that another has left makes no sense");
-        let ring = Ring::adopt(
-            geometry,
-            own.words(segment::RING, geometry.words())?,
-            own.words(segment::CONTROL_AT, CONTROL)?,
-        )
-        .ok_or_else(wrong)?;
-        let room = Room::adopt(
-            geometry,
-            own.words(segment::RING, geometry.words())?,
-            own.words(segment::TAIL_AT + segment::TAIL, 1)?,
-            seat::ledger_of(&site, index)?,
-            &ring,
-        )
-        .ok_or_else(wrong)?;
+        // Places whose rings make no sense, so that nobody can go on there. They go when another is taken.
+        let mut spoiled = Vec::new();
+        let (own, index, ring, room) = loop {
+            let (own, index) = seat::producer(&site)?;
+            match adopt(&site, &own, index)? {
+                Some((ring, room)) => break (own, index, ring, room),
+                None => spoiled.push((own, index)),
+            }
+        };
+        for (own, index) in spoiled {
+            seat::clear(&site, &own, index);
+        }
         let counters = own.words(segment::TAIL_AT, segment::TAIL_WORDS)?;
         let producer = Self {
             own,
@@ -369,6 +364,18 @@ impl Producer {
             ended => Err(ended.into_error(&self.site)),
         }
     }
+}
+
+/// The ring in a place, and its room. `None` if what another has left there makes no sense.
+fn adopt(site: &Site, own: &Own, index: usize) -> Result<Option<(Ring, Room)>> {
+    let geometry = site.charter.geometry;
+    let words = || own.words(segment::RING, geometry.words());
+    let Some(ring) = Ring::adopt(geometry, words()?, own.words(segment::CONTROL_AT, CONTROL)?) else {
+        return Ok(None);
+    };
+    let tail = own.words(segment::TAIL_AT + segment::TAIL, 1)?;
+    let room = Room::adopt(geometry, words()?, tail, seat::ledger_of(site, index)?, &ring);
+    Ok(room.map(|room| (ring, room)))
 }
 
 #[inline(always)]

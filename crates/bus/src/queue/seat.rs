@@ -7,7 +7,7 @@ use twixt_os::{ErrorKind, Limit, Result};
 
 use crate::error::{malformed, refused};
 use crate::ring::Geometry;
-use crate::segment::{Making, Own, Peer, What, header, pinned, sweep};
+use crate::segment::{Making, Own, Peer, What, header, pinned, sweep_with};
 use crate::site::Site;
 use crate::sync::Ordering;
 
@@ -43,7 +43,8 @@ fn take(
                 Ok(_) => {}
                 // What makes no sense and belongs to nobody is in the way, and goes.
                 Err(error) if error.kind() == ErrorKind::Malformed => {
-                    if !sweep(&path) {
+                    let ledger = (prefix == 'p').then(|| site.path('l', index));
+                    if !sweep_with(&path, ledger.as_deref()) {
                         break;
                     }
                 }
@@ -69,6 +70,14 @@ fn take(
         current: Some(most as u64),
         needed: None,
     }))
+}
+
+/// Removes a producer's place that is of no use, with its ledger: consumers that have the old ring still would take from the new
+/// one what they see in theirs.
+pub(super) fn clear(site: &Site, own: &Own, index: usize) {
+    // First the ledger: once the place is free, it may be a successor's.
+    let _ = unlink(site.path('l', index));
+    own.remove();
 }
 
 /// The ledger of a producer's place, made if there is none, or none that makes sense. For whoever holds that place.

@@ -328,6 +328,7 @@ fn one_looks_after_the_dead_for_all() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it maps files")]
 fn a_forked_child_does_nothing_with_what_its_parent_has() {
     let scratch = twixt_testkit::scratch();
     let name = twixt_address::BusName::new("jobs").unwrap();

@@ -171,6 +171,7 @@ impl Consumer {
                 break;
             }
             let at = self.geometry.word(candidate);
+            // Acquire: pairs with the Release of the tag.
             if self.ring.acquire(at) != tag(candidate) {
                 break;
             }
@@ -320,6 +321,7 @@ impl Consumer {
                 return Look::Pending;
             }
             let at = self.geometry.word(self.position);
+            // Acquire: pairs with the Release of the tag.
             let found = self.ring.acquire(at);
             if found != tag(self.position) {
                 return self.look_closer(found);
@@ -389,6 +391,7 @@ impl Consumer {
     /// one.
     pub(crate) fn skip_pending(&mut self, epoch: u64) -> bool {
         let at = self.geometry.word(self.position);
+        // Acquire: pairs with the Release of the tag, or of what says that it is lent.
         let found = self.ring.acquire(at);
         let about = About::of(self.ring.load(at + 1));
         let is_open = found == tag(self.position)

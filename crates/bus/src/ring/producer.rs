@@ -83,6 +83,7 @@ impl Producer {
         for _ in 0..self.geometry.lines() {
             let position = done.head;
             let at = self.geometry.word(position);
+            // Acquire: pairs with the Release of the predecessor's `publish`, whose message is counted then.
             let found = self.ring[at].load(Ordering::Acquire);
             if found != tag(position) && found != reserved(position) {
                 break;
@@ -101,6 +102,7 @@ impl Producer {
             }
             let about = About { flags, ..about };
             self.ring[at + 1].store(about.word(), Ordering::Relaxed);
+            // Release: pairs with the Acquire of the tag in `Consumer::look`, which then sees the flags.
             self.ring[at].store(tag(position), Ordering::Release);
             done = done.with(position, about, self.ring[at + 2].load(Ordering::Relaxed));
         }
@@ -189,6 +191,7 @@ impl Producer {
 
     /// Says that everything published has been received, or given up.
     pub(crate) fn meet(&self) {
+        // Release: pairs with the Acquire in `Consumer::at_met`; what is before it was received.
         self.control[control::MET].store(self.head(), Ordering::Release);
     }
 

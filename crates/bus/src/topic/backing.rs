@@ -118,6 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "it punches holes into a file")]
     fn memory_comes_ahead_and_goes_behind() {
         let file = tempfile::tempfile_in("/dev/shm").unwrap();
         let geometry = Geometry::new(8 * CHUNK).unwrap();

@@ -83,6 +83,7 @@ impl Followers {
 
     /// How many have joined: one that is about to may begin behind what is published next.
     pub(super) fn joined(&self) -> usize {
+        // Acquire: pairs with the Release of one that has joined; it begins before what is published from now on.
         self.all.iter().filter(|it| it.counters.acquire(page::JOINED) != 0).count()
     }
 

@@ -4,16 +4,16 @@ use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use twixt_address::BusName;
-use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
+use twixt_os::{Deadline, Errno, Error, ErrorKind, Limit, Maker, Result, Wait};
 
 use crate::barrier::{self, Light};
 use crate::error::{fault, is_want, kernel, malformed, refused};
 use crate::place::Kind;
 use crate::ring::consumer::{Arrived, Consumer, Frame, Look};
 use crate::ring::{CONTROL, distance};
-use crate::segment::{Own, Peer, What, bell_of, header, pinned, sweep};
+use crate::segment::{Own, Peer, What, bell_of, header, is_still, pinned, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::{Ordering, relax};
 use crate::wait::{FIRST, Patience, Place, Stopped, Waiting};
@@ -115,8 +115,8 @@ pub struct Subscriber {
     missed: u64,
     /// How many messages more are taken from one publisher before the others have their turn.
     burst: u32,
-    /// Files that were there and made no sense, which was told: index and inode.
-    ignored: Vec<(usize, u64)>,
+    /// Files that were there and made no sense, which was told.
+    ignored: Vec<(usize, OwnedFd)>,
     /// Whether it was too slow and did not want to be waited for.
     is_disconnected: bool,
     doorbell: Option<OwnedFd>,
@@ -707,6 +707,7 @@ impl Subscriber {
         track.standing = Standing::Banned;
         track.said = u64::MAX;
         if let Some(cursor) = self.cursors.get(page::STEP * track.index) {
+            // Release: pairs with the Acquire in `Follower::position`; nothing is read of it any more.
             cursor.store(page::IGNORED, Ordering::Release);
         }
         self.ring_room();
@@ -769,17 +770,23 @@ impl Subscriber {
                 self.tracks[at].notice_successor();
                 continue;
             }
-            let inode = rustix::fs::lstat(self.site.path('p', index)).map_or(0, |stat| stat.st_ino);
-            if self.ignored.contains(&(index, inode)) {
+            let path = self.site.path('p', index);
+            if self.ignored.iter().any(|(other, file)| *other == index && is_still(&path, file.as_fd())) {
                 continue;
             }
+            // Before it is looked at, and kept open if it is passed over: until then no other file has its inode number.
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = match rustix::fs::open(&path, flags, Mode::empty()) {
+                Err(Errno::NOENT) => continue,
+                file => file.map_err(|errno| kernel("look into", &path, errno))?,
+            };
             // One that makes no sense is told once, and keeps nobody from the others.
             if let Err(error) = self.follow(index, is_first) {
                 if is_want(&error) {
                     return Err(error);
                 }
                 self.ignored.retain(|(other, _)| *other != index);
-                self.ignored.push((index, inode));
+                self.ignored.push((index, file));
                 failed = Err(error);
             }
         }
@@ -991,6 +998,7 @@ impl Drop for Subscriber {
         if !self.maker.is_this() {
             return;
         }
+        // Release: pairs with the Acquire in `stat`, which sees what it has received; publishers need no more than the word.
         self.counters[page::LEAVING].store(1, Ordering::Release);
         if self.doorbell.is_some() {
             let _ = std::fs::remove_file(self.bell_path());

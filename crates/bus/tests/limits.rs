@@ -1,0 +1,538 @@
+//! What a machine may lack, and what may stand in the way, for each kind of name: an error that says so, and nothing worse.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use twixt_address::BusName;
+use twixt_bus::queue::{self, Consumer, Producer};
+use twixt_bus::{
+    Capacity, Kind, LatestReader, LatestWriter, Link, Listener, Options, Place, Publisher, Subscriber, remove,
+};
+use twixt_os::{Errno, Error, ErrorKind, Result};
+use twixt_testkit::{Peer, Test, descriptors, scratch, test};
+
+#[path = "support/messages.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod messages;
+
+use messages::{in_ms, kind, message, names, read};
+
+const KINDS: [Kind; 4] = [Kind::Topic, Kind::Queue, Kind::Latest, Kind::Rpc];
+
+fn name() -> BusName {
+    BusName::new("all").unwrap()
+}
+
+fn place(directory: &Path) -> Place {
+    Place::at(directory).unwrap()
+}
+
+fn directory(kind: Kind, at: &Path) -> PathBuf {
+    place(at).directory(kind, &name())
+}
+
+/// A small name of a kind, made if it is not there.
+fn options(kind: Kind, at: &Path) -> Options {
+    sized(kind, at, 1 << 12)
+}
+
+/// One whose rings, or values, have so many bytes.
+fn sized(kind: Kind, at: &Path, bytes: u64) -> Options {
+    let options = Options::new().place(place(at)).create(true);
+    match kind {
+        Kind::Latest => options.message_size(bytes),
+        _ => options.capacity(Capacity::Bounded(bytes)),
+    }
+}
+
+/// Both ends of a name.
+enum Ends {
+    Topic(Box<Publisher>, Box<Subscriber>),
+    Queue(Box<Producer>, Box<Consumer>),
+    Latest(Box<LatestWriter>, Box<LatestReader>),
+    /// Of a connection; and who has accepted it.
+    Rpc(Box<Link>, Box<Link>, #[expect(dead_code, reason = "it goes with them")] Listener),
+}
+
+impl Ends {
+    fn open(kind: Kind, options: &Options) -> Result<Self> {
+        Ok(match kind {
+            Kind::Topic => {
+                let subscriber = Box::new(Subscriber::open(&name(), options)?);
+                Self::Topic(Box::new(Publisher::open(&name(), options)?), subscriber)
+            }
+            Kind::Queue => {
+                let producer = Box::new(Producer::open(&name(), options)?);
+                Self::Queue(producer, Box::new(Consumer::open(&name(), options)?))
+            }
+            Kind::Latest => {
+                let writer = Box::new(LatestWriter::open(&name(), options)?);
+                Self::Latest(writer, Box::new(LatestReader::open(&name(), options)?))
+            }
+            Kind::Rpc => {
+                let mut listener = Listener::open(&name(), options)?;
+                let (client, server) = connect(&mut listener, options)?;
+                Self::Rpc(client, server, listener)
+            }
+        })
+    }
+
+    /// Sends a message from one end to the other, and has it received.
+    fn pass(&mut self, number: u64, len: usize) -> Result<()> {
+        let bytes = message(1, number, len);
+        let mut found = Vec::new();
+        let wait = in_ms(3_000);
+        match self {
+            Self::Topic(publisher, subscriber) => {
+                publisher.publish_wait(&bytes, wait)?;
+                found = subscriber.receive_wait(wait)?.to_vec()?;
+            }
+            Self::Queue(producer, consumer) => {
+                producer.send_wait(&bytes, wait)?;
+                assert_eq!(consumer.take(&mut found, wait)?, 1);
+            }
+            Self::Latest(writer, reader) => {
+                let version = writer.write(&bytes)?;
+                assert_eq!(reader.read(&mut found)?, Some(version));
+            }
+            Self::Rpc(client, server, _) => {
+                client.send_wait(&bytes, wait)?;
+                let called = server.receive_wait(wait)?.to_vec()?;
+                server.send_wait(&called, wait)?;
+                found = client.receive_wait(wait)?.to_vec()?;
+            }
+        }
+        assert_eq!(read(&found), (1, number));
+        Ok(())
+    }
+}
+
+/// A connection, or why there is none.
+fn connect(listener: &mut Listener, options: &Options) -> Result<(Box<Link>, Box<Link>)> {
+    let wanted = options.clone();
+    let client = thread::spawn(move || Link::connect(&name(), &wanted));
+    let server = loop {
+        match listener.accept_wait(in_ms(20)) {
+            Err(error) if error.kind() == ErrorKind::TimedOut && !client.is_finished() => {}
+            accepted => break accepted,
+        }
+    };
+    let client = client.join().unwrap()?;
+    Ok((Box::new(client), Box::new(server?)))
+}
+
+/// In a process where no other test forks, whose children would hold its locks for a moment: what has just been left could not be
+/// taken again.
+fn alone(test: &Test, play: impl FnOnce()) {
+    test.role("alone", |_| play());
+    test.child("alone").spawn().succeed();
+}
+
+fn kind_of(peer: &Peer) -> Kind {
+    KINDS[peer.arg(1).parse::<usize>().unwrap()]
+}
+
+#[test]
+fn a_full_file_system_is_an_error_and_those_who_are_there_go_on() {
+    test!().in_namespaces(|_| {
+        for kind in KINDS {
+            let scratch = scratch();
+            let at = scratch.path();
+            twixt_testkit::output(
+                "mount",
+                &["-t", "tmpfs", "-o", "size=256k", "tmpfs", at.to_str().unwrap()],
+            );
+            let _unmount = twixt_testkit::defer(|| {
+                twixt_testkit::output("umount", &["--lazy", at.to_str().unwrap()]);
+            });
+            // Too large at once.
+            let large = Ends::open(kind, &sized(kind, at, 1 << 20));
+            // A latest value takes memory when it is written.
+            let error = match large {
+                Ok(mut ends) => (0..).find_map(|number| ends.pass(number, 1 << 17).err()).unwrap(),
+                Err(error) => error,
+            };
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{kind:?}: {error}");
+            drop(error);
+            remove(kind, &name(), Some(&place(at))).unwrap();
+            assert_eq!(names(at), Vec::<String>::new(), "{kind:?}");
+            // And with something else that takes all that is left.
+            let mut ends = Ends::open(kind, &options(kind, at)).unwrap();
+            ends.pass(0, 1000).unwrap();
+            if kind == Kind::Latest {
+                // All its buffers.
+                (0..8).for_each(|number| ends.pass(number, 1000).unwrap());
+            }
+            let rest = fs::File::create(at.join("rest")).unwrap();
+            let block = [1; 4096];
+            while std::io::Write::write(&mut &rest, &block).is_ok() {}
+            let before = names(&directory(kind, at));
+            let error = match kind {
+                Kind::Topic => Subscriber::open(&name(), &options(kind, at)).map(drop),
+                Kind::Queue => Producer::open(&name(), &options(kind, at)).map(drop),
+                Kind::Latest => LatestReader::open(&name(), &options(kind, at)).map(drop),
+                Kind::Rpc => Link::connect(&name(), &options(kind, at)).map(drop),
+            };
+            let error = error.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{kind:?}: {error}");
+            assert_eq!(names(&directory(kind, at)), before, "{kind:?}");
+            for number in 0..200 {
+                ends.pass(number, 1000).unwrap();
+            }
+        }
+    });
+}
+
+fn limit(resource: Resource, current: u64) {
+    let maximum = getrlimit(resource).maximum;
+    setrlimit(resource, Rlimit { current: Some(current), maximum }).unwrap();
+}
+
+#[test]
+fn without_descriptors_nobody_joins_and_those_who_are_there_go_on() {
+    let test = test!();
+    test.role("starves", |peer| {
+        let (kind, options) = (kind_of(peer), options(kind_of(peer), Path::new(&peer.arg(0))));
+        let mut ends = Ends::open(kind, &options).unwrap();
+        for number in 0..10 {
+            ends.pass(number, 100).unwrap();
+        }
+        for left in 0..12 {
+            let open = descriptors() as u64;
+            limit(Resource::Nofile, open + left);
+            let joined: Result<()> = match kind {
+                Kind::Topic => Subscriber::open(&name(), &options).map(drop),
+                Kind::Queue => Consumer::open(&name(), &options).map(drop),
+                Kind::Latest => LatestReader::open(&name(), &options).map(drop),
+                // It would have to be accepted.
+                Kind::Rpc => Link::connect_wait(&name(), &options, in_ms(20)).map(drop),
+            };
+            if let Err(error) = joined
+                && error.kind() != ErrorKind::TimedOut
+            {
+                assert_eq!(error.errno(), Some(Errno::MFILE), "{kind:?} with {left}: {error}");
+            } else {
+                assert!(left > 0, "{kind:?} joins without a descriptor");
+            }
+            limit(Resource::Nofile, 256);
+            for number in 0..10 {
+                ends.pass(number, 100).unwrap();
+            }
+            assert!(
+                descriptors() as u64 <= open + 8,
+                "{kind:?} with {left}: {} open, {open} before",
+                descriptors()
+            );
+        }
+    });
+    for (index, kind) in KINDS.into_iter().enumerate() {
+        let scratch = scratch();
+        drop(Ends::open(kind, &options(kind, scratch.path())).unwrap());
+        test.child("starves").arg(scratch.path().display()).arg(index).spawn().succeed();
+    }
+}
+
+#[test]
+fn nothing_is_locked_in_memory() {
+    let test = test!();
+    test.role("unlocked", |peer| {
+        limit(Resource::Memlock, 0);
+        let kind = kind_of(peer);
+        let mut ends = Ends::open(kind, &options(kind, Path::new(&peer.arg(0)))).unwrap();
+        for number in 0..100 {
+            ends.pass(number, 100).unwrap();
+        }
+    });
+    for index in 0..KINDS.len() {
+        let scratch = scratch();
+        // It is root that may lock what it likes.
+        let child = test.child("unlocked").arg(scratch.path().display()).arg(index);
+        let child = if twixt_testkit::root().is_ok() {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o777)).unwrap();
+            child.as_nobody()
+        } else {
+            child
+        };
+        child.spawn().succeed();
+    }
+}
+
+/// Writes a word of a file.
+fn spoil(path: &Path, word: u64, value: u64) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&value.to_le_bytes(), 8 * word).unwrap();
+}
+
+fn refused(outcome: Result<Ends>) -> Error {
+    match outcome {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn another_version_or_layout_is_refused() {
+    alone(&test!(), site_versions);
+}
+
+fn site_versions() {
+    for kind in KINDS {
+        let scratch = scratch();
+        let options = options(kind, scratch.path());
+        drop(Ends::open(kind, &options).unwrap());
+        let directory = directory(kind, scratch.path());
+        let site = directory.join("site");
+        let whole = fs::read(&site).unwrap();
+        // Version 2 of a site.
+        spoil(&site, 1, 1 << 32 | 2);
+        let error = refused(Ends::open(kind, &options));
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{kind:?}: {error}");
+        assert!(error.to_string().contains("version 2"), "{error}");
+        fs::write(&site, &whole).unwrap();
+        // Magic, length, lines of a ring, kind, capacity: each as none of ours would write it.
+        for (word, value) in [(0, 1), (1, 99 << 32 | 1), (2, 1), (4, 3), (16, 99), (17, 0)] {
+            spoil(&site, word, value);
+            let error = refused(Ends::open(kind, &options));
+            assert_eq!(error.kind(), ErrorKind::Malformed, "{kind:?} {word}: {error}");
+            fs::write(&site, &whole).unwrap();
+        }
+        // One kind is no other, whatever its directory is called.
+        for other in KINDS {
+            if other != kind {
+                let moved = place(scratch.path()).directory(other, &name());
+                fs::rename(&directory, &moved).unwrap();
+                let error = refused(Ends::open(other, &self::options(other, scratch.path())));
+                assert_eq!(error.kind(), ErrorKind::Malformed, "{kind:?} as {other:?}: {error}");
+                fs::rename(&moved, &directory).unwrap();
+            }
+        }
+        Ends::open(kind, &options).unwrap().pass(0, 100).unwrap();
+    }
+}
+
+/// One whose place cannot be had, or that is in nobody's way.
+#[test]
+fn a_participant_of_another_version_or_layout_is_refused_or_passed_over() {
+    alone(&test!(), participant_versions);
+}
+
+fn participant_versions() {
+    // Another version, another kind of file, another length, another site.
+    for (word, value) in [(1, 2), (1, 99), (2, 64), (3, 77)] {
+        for kind in KINDS {
+            for index in 0..4 {
+                let scratch = scratch();
+                let options = options(kind, scratch.path());
+                drop(Ends::open(kind, &options).unwrap());
+                let directory = directory(kind, scratch.path());
+                let mut files = names(&directory);
+                files.retain(|file| file != "site");
+                let listener = (kind == Kind::Rpc).then(|| {
+                    // It does not stay when it goes.
+                    fs::copy(directory.join("site"), directory.join("l0")).unwrap();
+                    "l0".to_owned()
+                });
+                let Some(file) = listener.as_ref().or(files.get(index)) else { continue };
+                let path = directory.join(file);
+                let what = u64::from_le_bytes(fs::read(&path).unwrap()[8..16].try_into().unwrap());
+                let value = match (word, value) {
+                    (1, 99) => what & 0xffff_ffff | 99 << 32,
+                    (1, version) => what >> 32 << 32 | version,
+                    _ => value,
+                };
+                spoil(&path, word, value);
+                match Ends::open(kind, &options) {
+                    Ok(mut ends) => ends.pass(1, 100).unwrap(),
+                    Err(error) => {
+                        let is_version = error.kind() == ErrorKind::Unsupported;
+                        assert!(word == 1 && is_version, "{kind:?} {file} {word}: {error}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_half_made_holds_nobody_up() {
+    alone(&test!(), half_made);
+}
+
+fn half_made() {
+    for kind in KINDS {
+        let files: &[&str] = match kind {
+            Kind::Topic => &["p0", "s0"],
+            Kind::Queue => &["p0", "l0", "c0"],
+            Kind::Latest => &["w0", "r0"],
+            Kind::Rpc => &["l0", "k7"],
+        };
+        for file in files {
+            for len in [0, 100, 4096, 1 << 13, 1 << 16] {
+                let scratch = scratch();
+                let options = options(kind, scratch.path());
+                drop(Ends::open(kind, &options).unwrap());
+                let path = directory(kind, scratch.path()).join(file);
+                fs::write(&path, vec![0; len]).unwrap();
+                let mut ends = Ends::open(kind, &options)
+                    .unwrap_or_else(|error| panic!("{kind:?} {file} of {len}: {error}"));
+                for number in 0..50 {
+                    ends.pass(number, 100)
+                        .unwrap_or_else(|error| panic!("{kind:?} {file} of {len}, {number}: {error}"));
+                }
+            }
+        }
+        // A name without a site, which nobody of ours leaves.
+        let scratch = scratch();
+        let empty = directory(kind, scratch.path());
+        fs::create_dir(&empty).unwrap();
+        let error = refused(Ends::open(kind, &options(kind, scratch.path())));
+        assert!(
+            matches!(error.kind(), ErrorKind::Malformed | ErrorKind::Busy | ErrorKind::NotFound),
+            "{error}"
+        );
+        remove(kind, &name(), Some(&place(scratch.path()))).unwrap();
+        Ends::open(kind, &options(kind, scratch.path())).unwrap().pass(0, 100).unwrap();
+    }
+}
+
+#[test]
+fn two_thousand_come_and_go() {
+    let test = test!();
+    // In a process where no other test forks, whose children would hold its locks for a moment.
+    test.role("all", |peer| {
+        let (kind, at) = (kind_of(peer), PathBuf::from(peer.arg(0)));
+        let options = options(kind, &at);
+        let mut listener = (kind == Kind::Rpc).then(|| Listener::open(&name(), &options).unwrap());
+        let mut before = 0;
+        for round in 0..1000_u64 {
+            if let Some(listener) = &mut listener {
+                let (client, mut server) = connect(listener, &options).unwrap();
+                client.send(&message(1, round, 100)).unwrap();
+                assert_eq!(read(&server.receive().unwrap().to_vec().unwrap()), (1, round));
+            } else {
+                Ends::open(kind, &options).unwrap().pass(round, 100).unwrap();
+            }
+            if round == 10 {
+                before = descriptors();
+            }
+        }
+        assert!(descriptors() <= before + 8, "{} descriptors, and {before} before", descriptors());
+        let left = names(&directory(kind, &at));
+        let expected: &[&str] = match kind {
+            Kind::Topic => &["p0", "site"],
+            Kind::Queue => &["c0", "l0", "p0", "site"],
+            Kind::Latest => &["site", "w0"],
+            Kind::Rpc => &["l0", "site"],
+        };
+        assert_eq!(left, expected, "{kind:?}");
+    });
+    for index in 0..KINDS.len() {
+        let scratch = scratch();
+        test.child("all").arg(scratch.path().display()).arg(index).spawn().succeed();
+    }
+}
+
+/// The word of a ring's segment that says up to which position it is written.
+const CLAIM: u64 = 552;
+
+/// Positions of a queue go over the end of their 64 bits, and over those of a claim's lap and of the hint before that.
+#[test]
+fn a_queue_goes_on_where_its_positions_wrap() {
+    alone(&test!(), wrap_around);
+}
+
+fn wrap_around() {
+    for start in [u64::MAX - 20_000, (1 << 48) - 20_000, (64 << 32) - 20_000] {
+        let scratch = scratch();
+        let options = options(Kind::Queue, scratch.path());
+        drop(Producer::open(&name(), &options).unwrap());
+        let file = directory(Kind::Queue, scratch.path()).join("p0");
+        // head and last of both checkpoints, claim, start, origin and met, and the tail: see the format.
+        for word in [520, 521, 536, 537, CLAIM, 560, 564, 568, 640] {
+            spoil(&file, word, start);
+        }
+        let producer = Producer::open(&name(), &options).unwrap();
+        let consumers = [0, 1].map(|_| Consumer::open(&name(), &options).unwrap());
+        let (mut found, mut next) = (Vec::new(), 0);
+        for number in 0..40_000 {
+            producer.send(&message(1, number, 40)).unwrap();
+            if number % 5 < 3 {
+                continue;
+            }
+            // Some wait all the time, and some are given back.
+            while let Ok(job) = consumers[number as usize % 2].try_receive() {
+                if job.deliveries() == 1 && number % 7 == 0 {
+                    job.reject();
+                    continue;
+                }
+                job.read_into(&mut found).unwrap();
+                assert_eq!(read(&found), (1, next), "from {start}");
+                next += 1;
+                job.acknowledge().unwrap();
+            }
+        }
+        assert_eq!(next, 40_000);
+        let stat = queue::stat(&name(), &options).unwrap();
+        assert_eq!((stat.waiting, stat.in_hand), (0, 0));
+        let mut claim = [0; 8];
+        fs::File::open(&file).unwrap().read_exact_at(&mut claim, 8 * CLAIM).unwrap();
+        // It did begin there, and went over it.
+        let far = u64::from_le_bytes(claim).wrapping_sub(start);
+        assert!((40_000..200_000).contains(&far), "{far} lines from {start}");
+    }
+}
+
+/// What is waited for, and for how long, is told by a clock that nobody can set: nothing in the bus asks for another.
+#[test]
+fn no_clock_is_asked_that_can_be_set() {
+    fn look(directory: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                look(&path, found);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            for clock in ["SystemTime", "UNIX_EPOCH", "Realtime", "REALTIME", "gettimeofday", "ClockId::Tai"]
+            {
+                if text.contains(clock) {
+                    found.push(format!("{clock} in {}", path.display()));
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    look(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Whoever waits with a deadline when nobody else is there has it kept, for each kind.
+#[test]
+fn a_deadline_is_kept_where_nobody_comes() {
+    for kind in KINDS {
+        let scratch = scratch();
+        let options = options(kind, scratch.path());
+        let begun = std::time::Instant::now();
+        let outcome = match kind {
+            Kind::Topic => {
+                messages::kind(Subscriber::open(&name(), &options).unwrap().receive_wait(in_ms(60)))
+            }
+            Kind::Queue => messages::kind(Consumer::open(&name(), &options).unwrap().receive_wait(in_ms(60))),
+            Kind::Latest => {
+                messages::kind(LatestReader::open(&name(), &options).unwrap().wait_for_newer(None, in_ms(60)))
+            }
+            Kind::Rpc => messages::kind(Listener::open(&name(), &options).unwrap().accept_wait(in_ms(60))),
+        };
+        assert_eq!(outcome, ErrorKind::TimedOut, "{kind:?}");
+        assert!(begun.elapsed() >= Duration::from_millis(60));
+    }
+    // For one that is not there at all, nobody waits.
+    let scratch = scratch();
+    let absent = options(Kind::Queue, scratch.path()).create(false);
+    assert_eq!(kind(Consumer::open(&name(), &absent)), ErrorKind::NotFound);
+}
