@@ -32,3 +32,6 @@ mod listener;
 
 pub use link::{Link, LinkReceiver, LinkSender};
 pub use listener::Listener;
+
+/// The two topics of a connection, and who publishes to them: the client and the server.
+pub(crate) const DIRECTIONS: [&str; 2] = [connection::UP, connection::DOWN];

@@ -18,6 +18,10 @@ pub(super) const READY: usize = 16;
 /// How many connections are looked at for what others have left, when somebody comes.
 const LOOKED_AT: usize = 16;
 
+/// The names of the two topics.
+pub(super) const UP: &str = "up";
+pub(super) const DOWN: &str = "down";
+
 /// One of the two topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -30,8 +34,8 @@ pub(super) enum Direction {
 impl Direction {
     fn name(self) -> &'static str {
         match self {
-            Self::Up => "up",
-            Self::Down => "down",
+            Self::Up => UP,
+            Self::Down => DOWN,
         }
     }
 }
