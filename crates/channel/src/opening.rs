@@ -233,6 +233,9 @@ impl Opening {
                     "capacity 0 needs a way back, by which the receiver says that it has taken the message; \
                      unix, unix-seqpacket, tcp, mmap, sysv-shm, posix-shm and queue have one"
                 }
+                _ if mechanism.capabilities(endpoint).newest_wins => {
+                    "nothing waits in it, so that it has no capacity; message-size says how long a value may be"
+                }
                 _ => "it has no budget of bytes; mmap, sysv-shm, posix-shm, file, topic and queue have one",
             };
             return Err(self.refused("open", ErrorKind::Unsupported, why));
