@@ -53,6 +53,9 @@ pub struct Capabilities {
     pub receivers: Parties,
     /// Whether what was accepted arrives, all and in order, as long as the receiver lives.
     pub reliable: bool,
+    /// Whether a message takes the place of those before it. Receivers then get newer and newer ones and the last, and may
+    /// skip what is between; one that has just come gets the last of those before.
+    pub newest_wins: bool,
     /// Whether one side learns that the other has gone.
     pub sees_end: bool,
     /// Whether of a sender and a receiver one listens and the other connects. Two [`Duplex`](crate::Duplex) over what has
@@ -183,6 +186,7 @@ impl Capabilities {
             senders: Parties::Many,
             receivers: Parties::Many,
             reliable: true,
+            newest_wins: false,
             sees_end: false,
             listens: false,
             persistence: Persistence::Process,

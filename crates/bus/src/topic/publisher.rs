@@ -62,6 +62,8 @@ pub struct Publisher {
     pub(super) lent: Cell<u32>,
     /// Whether publishing for nobody is an error.
     insists: Cell<bool>,
+    /// Whether nothing is overwritten, for the sake of who is yet to come.
+    keeps: Cell<bool>,
 }
 
 impl Publisher {
@@ -125,6 +127,7 @@ impl Publisher {
             backing,
             lent: Cell::new(0),
             insists: Cell::new(false),
+            keeps: Cell::new(false),
             producer,
             site,
         };
@@ -138,6 +141,11 @@ impl Publisher {
     pub(crate) fn insist(&self) -> Result<()> {
         self.insists.set(true);
         self.look_around()
+    }
+
+    /// Whether to wait, once the ring is full, for one who is yet to come and to receive all of it.
+    pub(crate) fn keep(&self, keeps: bool) {
+        self.keeps.set(keeps);
     }
 
     /// Publishes a message, and waits for room if there is none.
@@ -354,6 +362,7 @@ impl Publisher {
         let attempt = |followers: &Followers| {
             let head = self.producer.head();
             self.producer.allow(match followers.least(head) {
+                _ if self.keeps.get() => self.producer.origin(),
                 Least::Position(position) => position,
                 Least::Nobody => head,
             });

@@ -30,6 +30,7 @@ pub struct SubscriberOptions {
     slow: Slow,
     history: u64,
     waiting: Waiting,
+    from_origin: bool,
 }
 
 impl SubscriberOptions {
@@ -47,6 +48,14 @@ impl SubscriberOptions {
     /// With how many messages of each publisher from before it came it begins, as far as they are there.
     pub fn history(mut self, messages: u64) -> Self {
         self.history = messages;
+        self
+    }
+
+    /// It begins with the first message of each publisher, all of which was kept for it ([`Publisher::keep`]).
+    ///
+    /// [`Publisher::keep`]: super::Publisher::keep
+    pub(crate) fn with_all(mut self) -> Self {
+        self.from_origin = true;
         self
     }
 
@@ -808,6 +817,8 @@ impl Subscriber {
         if is_first {
             if site.charter.capacity == Capacity::Zero {
                 consumer.at_met();
+            } else if self.options.from_origin {
+                consumer.at_origin();
             } else if self.options.history == 0 {
                 consumer.at_head();
             } else {
