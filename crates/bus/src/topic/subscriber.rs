@@ -11,7 +11,7 @@ use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
 use crate::barrier::{self, Light};
 use crate::error::{fault, is_want, kernel, malformed, refused};
 use crate::place::Kind;
-use crate::ring::consumer::{Arrived, Consumer, Frame, Look};
+use crate::ring::consumer::{Arrived, Consumer, Look};
 use crate::ring::{CONTROL, distance};
 use crate::segment::{Own, Peer, What, bell_of, header, pinned, sweep};
 use crate::site::{Capacity, Options, Site};
@@ -113,7 +113,8 @@ pub struct Subscriber {
     received: u64,
     bytes: u64,
     missed: u64,
-    /// How many messages more are taken from one publisher before the others have their turn.
+    /// How many messages more are taken from the publisher whose turn it is before the others have theirs; 0 where there is
+    /// more to be told of it than messages.
     burst: u32,
     /// Files that were there and made no sense, which was told: index and inode.
     ignored: Vec<(usize, u64)>,
@@ -183,17 +184,18 @@ enum Standing {
     Banned,
 }
 
-/// What was found.
-pub(super) struct Found {
-    pub(super) track: usize,
-    pub(super) frame: Frame,
-}
-
 /// What there is.
 enum Next {
-    Found(Found),
-    Missed { publisher: usize, messages: u64 },
-    Left { publisher: usize, how: Left },
+    /// A message, at hand at the track whose turn it is.
+    Found,
+    Missed {
+        publisher: usize,
+        messages: u64,
+    },
+    Left {
+        publisher: usize,
+        how: Left,
+    },
     Error(Error),
 }
 
@@ -241,7 +243,7 @@ impl Subscriber {
             received: 0,
             bytes: 0,
             missed: 0,
-            burst: BURST,
+            burst: 0,
             ignored: Vec::new(),
             is_disconnected: false,
             doorbell: None,
@@ -271,6 +273,7 @@ impl Subscriber {
     /// [`Overrun`](ErrorKind::Overrun) if it was too slow and was to be disconnected then;
     /// [`Malformed`](ErrorKind::Malformed) once for a publisher that wrote what makes no sense;
     /// [`Removed`](ErrorKind::Removed) if somebody has removed the topic.
+    #[inline]
     pub fn receive(&mut self) -> Result<Sample<'_>> {
         self.receive_wait(Wait::forever())
     }
@@ -296,16 +299,23 @@ impl Subscriber {
     ///
     /// # Errors
     /// As [`receive`](Self::receive), and what `wait` ends with.
-    #[inline]
+    #[inline(always)]
     pub fn receive_wait(&mut self, wait: Wait) -> Result<Sample<'_>> {
         // The usual case, without a detour.
-        if let Some(found) = self.look_at_turn() {
-            return Ok(Sample::new(self, found, wait));
+        if !self.finds_at_turn() {
+            self.find(&wait)?;
         }
+        Ok(Sample::new(self, &wait))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find(&mut self, wait: &Wait) -> Result<()> {
+        let wait = *wait;
         let mut others = 0;
         loop {
             match self.next_wait(wait)? {
-                Next::Found(found) => return Ok(Sample::new(self, found, wait)),
+                Next::Found => return Ok(()),
                 Next::Missed { .. } => {
                     // A publisher that writes nonsense could go on with that.
                     others += 1;
@@ -335,11 +345,11 @@ impl Subscriber {
     #[inline]
     pub fn next(&mut self, wait: Wait) -> Result<Event<'_>> {
         // The usual case, without a detour.
-        if let Some(found) = self.look_at_turn() {
-            return Ok(Event::Message(Sample::new(self, found, wait)));
+        if self.finds_at_turn() {
+            return Ok(Event::Message(Sample::new(self, &wait)));
         }
         Ok(match self.next_wait(wait)? {
-            Next::Found(found) => Event::Message(Sample::new(self, found, wait)),
+            Next::Found => Event::Message(Sample::new(self, &wait)),
             Next::Missed { publisher, messages } => Event::Missed { publisher, messages },
             Next::Left { publisher, how } => Event::Left { publisher, how },
             Next::Error(error) => return Err(error),
@@ -475,20 +485,20 @@ impl Subscriber {
         bell_of(self.own.path())
     }
 
-    /// A message at the track that had one last.
+    /// Whether a message is at hand at the track that had one last.
     #[inline(always)]
-    fn look_at_turn(&mut self) -> Option<Found> {
-        let turn = self.turn;
-        let track = self.tracks.get_mut(turn)?;
-        match track.consumer.look_in_passing() {
-            Look::Message(frame) if track.is_plain() && self.burst > 0 && self.maker.is_this() => {
-                self.burst -= 1;
-                Some(Found { track: turn, frame })
-            }
-            _ => None,
+    fn finds_at_turn(&mut self) -> bool {
+        if self.burst == 0 || !self.maker.is_this() {
+            return false;
+        }
+        self.burst -= 1;
+        match self.tracks.get_mut(self.turn) {
+            Some(track) => track.consumer.finds(),
+            None => false,
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn next_wait(&mut self, wait: Wait) -> Result<Next> {
         if !self.maker.is_this() {
@@ -499,7 +509,15 @@ impl Subscriber {
         if self.is_disconnected {
             return Err(self.too_slow());
         }
-        self.burst = BURST;
+        self.burst = 0;
+        let next = self.next_of_all(wait);
+        if self.tracks.get(self.turn).is_some_and(Track::is_plain) && !self.is_disconnected {
+            self.burst = BURST;
+        }
+        next
+    }
+
+    fn next_of_all(&mut self, wait: Wait) -> Result<Next> {
         // Whoever never waits for long, or never waits, learns it here.
         let dead = if self.patience.is_due() { self.look_for_the_dead() } else { Ok(()) };
         if let Some(next) = self.look_in_passing() {
@@ -571,7 +589,7 @@ impl Subscriber {
     /// What there is. The publisher of a stream gets ahead before it is looked: but what is there is found.
     fn look_in_passing(&mut self) -> Option<Next> {
         if let Some(track) = self.tracks.get_mut(self.turn) {
-            while track.consumer.is_lagging() && track.consumer.look_in_passing() == Look::Empty {
+            while track.consumer.lags() {
                 relax();
             }
         }
@@ -632,7 +650,7 @@ impl Subscriber {
                         continue;
                     }
                     if !track.is_behind {
-                        return Some(Next::Found(Found { track: at, frame }));
+                        return Some(Next::Found);
                     }
                     // Its number counts if it is its number.
                     if !track.consumer.is_intact(frame.position) {
@@ -703,6 +721,7 @@ impl Subscriber {
 
     /// Does not listen to a publisher any more, and keeps whoever has its place after it from waiting in vain.
     fn ban(&mut self, at: usize) {
+        self.burst = 0;
         let track = &mut self.tracks[at];
         track.standing = Standing::Banned;
         track.said = u64::MAX;
@@ -714,6 +733,7 @@ impl Subscriber {
 
     /// It was too slow. An error if that is the end.
     fn overrun(&mut self, at: usize) -> Option<Next> {
+        self.burst = 0;
         if self.options.slow == Slow::Disconnect {
             self.is_disconnected = true;
             for track in &mut self.tracks {
@@ -761,6 +781,7 @@ impl Subscriber {
 
     /// Looks which publishers are there. `is_first`: those begin where the options say, others with their first message.
     fn look_around(&mut self, is_first: bool) -> Result<()> {
+        self.burst = 0;
         let present = self.site.list('p', MOST_PUBLISHERS)?;
         let mut failed = Ok(());
         for index in present {
@@ -843,6 +864,7 @@ impl Subscriber {
 
     /// Looks which publishers have died.
     fn look_for_the_dead(&mut self) -> Result<(), Ended> {
+        self.burst = 0;
         self.see_who_shares_cpu();
         let missing = |why| Ended::Error(fault("receive from", &self.site.object, why));
         self.site.check("receive from").map_err(Ended::Error)?;
@@ -865,7 +887,8 @@ impl Subscriber {
     }
 
     /// Says how far it is.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn say(&mut self, at: usize, position: u64) {
         if !self.maker.is_this() {
             return;
@@ -896,49 +919,55 @@ impl Subscriber {
             own != 0 && self.tracks.iter().any(|track| track.peer.header(header::PINNED) == own);
     }
 
-    pub(super) fn consumer(&self, track: usize) -> &Consumer {
-        &self.tracks[track].consumer
-    }
-
-    pub(super) fn publisher_of(&self, track: usize) -> usize {
-        self.tracks[track].index
-    }
-
-    /// Goes on behind a message.
+    /// The ring in which the message at hand stands.
     #[inline(always)]
-    pub(super) fn finish(&mut self, found: &Found, fate: Fate) {
-        if fate != Fate::Intact && !self.settle(found, fate) {
+    pub(super) fn consumer(&self) -> &Consumer {
+        &self.tracks[self.turn].consumer
+    }
+
+    /// Whose the message at hand is.
+    pub(super) fn publisher_at_hand(&self) -> usize {
+        self.tracks[self.turn].index
+    }
+
+    /// Goes on behind the message at hand.
+    #[inline(always)]
+    pub(super) fn finish(&mut self, fate: Fate) {
+        if fate != Fate::Intact && !self.settle(fate) {
             return;
         }
-        let track = &mut self.tracks[found.track];
-        track.consumer.advance(found.frame);
+        let track = &mut self.tracks[self.turn];
+        let frame = track.consumer.hand();
+        track.consumer.advance(frame);
         self.received += 1;
-        self.bytes += found.frame.len as u64;
-        let position = track.consumer.position();
-        if distance(track.said, position) >= self.stride.cast_signed() || self.site.hints.room.is_awaited() {
-            self.say(found.track, position);
+        self.bytes += frame.len as u64;
+        if distance(track.said, frame.next()) >= self.stride.cast_signed()
+            || self.site.hints.room.is_awaited()
+        {
+            self.say(self.turn, frame.next());
         }
     }
 
-    /// Whether the publisher of a message that is not whole yet has died.
-    pub(super) fn has_died(&mut self, track: usize) -> bool {
-        !self.tracks[track].peer.is_alive()
+    /// Whether the publisher of the message at hand, which is not whole yet, has died.
+    pub(super) fn has_died(&mut self) -> bool {
+        !self.tracks[self.turn].peer.is_alive()
     }
 
     /// Whether a message that was not read to its end has been received all the same.
     #[inline(never)]
-    fn settle(&mut self, found: &Found, fate: Fate) -> bool {
-        let track = &mut self.tracks[found.track];
+    fn settle(&mut self, fate: Fate) -> bool {
+        let track = &mut self.tracks[self.turn];
         if fate == Fate::Kept {
             return false;
         }
-        if !track.consumer.is_intact(found.frame.position) {
+        let frame = track.consumer.hand();
+        if !track.consumer.is_intact(frame.position) {
             // Neither its bytes nor its length can be believed. What became of it, the next look tells.
-            let _ = self.overrun(found.track);
+            let _ = self.overrun(self.turn);
             return false;
         }
         if fate == Fate::Broken {
-            track.consumer.advance(found.frame);
+            track.consumer.advance(frame);
             return false;
         }
         true
