@@ -134,12 +134,14 @@ fn of_a_queue() {
                                 received.fetch_add(1, Ordering::Relaxed);
                             }
                         }
+                        // What it has taken in advance goes back when the others have stopped, too: they would get it late.
+                        consumer
                     })
                 })
                 .collect();
             thread::sleep(as_long());
             over.store(true, Ordering::Relaxed);
-            honest.into_iter().for_each(|it| it.join().unwrap());
+            drop(honest.into_iter().map(|it| it.join().unwrap()).collect::<Vec<_>>());
         });
         child.kill();
         let mut rest = 0;

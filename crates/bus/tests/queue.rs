@@ -458,6 +458,25 @@ fn a_file_that_is_cut_short_is_an_error() {
     }
 }
 
+/// Counts are handed on with a place: they may be anything.
+#[test]
+fn a_count_that_nobody_has_reached_is_gone_on_with() {
+    use std::os::unix::fs::FileExt;
+    let bench = Bench::new();
+    let options = bench.options().capacity(Capacity::Bounded(8192));
+    drop(bench.consumer(&options, 1));
+    let path = bench.place().directory(Kind::Queue, &bench.name).join("c0");
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    for word in 512..517 {
+        file.write_all_at(&u64::MAX.to_le_bytes(), 8 * word).unwrap();
+    }
+    let (producer, consumer) = (bench.producer(&options), bench.consumer(&options, 1));
+    producer.send(b"one").unwrap();
+    drop(consumer.receive().unwrap());
+    consumer.receive().unwrap().acknowledge().unwrap();
+    assert_eq!(consumer.received(), (1, 0));
+}
+
 /// Places of producers that wrote nonsense, or over their own header: the next one begins anew, and nobody who still has the old
 /// ring takes its messages for those of the new one.
 #[test]

@@ -483,12 +483,12 @@ fn making(test: &Test, points: u64) {
 }
 
 sweeps! {
-    killed_while_sending, killed_while_sending_anywhere: sending, 10;
-    killed_while_making_room, killed_while_making_room_anywhere: making_room, 10;
-    killed_while_claiming, killed_while_claiming_anywhere: claiming, 10;
-    killed_while_acknowledging, killed_while_acknowledging_anywhere: acknowledging, 10;
-    killed_while_taking_over, killed_while_taking_over_anywhere: taking_over, 8;
-    killed_while_putting_aside, killed_while_putting_aside_anywhere: putting_aside, 8;
+    killed_while_sending, killed_while_sending_anywhere: sending, 6;
+    killed_while_making_room, killed_while_making_room_anywhere: making_room, 6;
+    killed_while_claiming, killed_while_claiming_anywhere: claiming, 6;
+    killed_while_acknowledging, killed_while_acknowledging_anywhere: acknowledging, 6;
+    killed_while_taking_over, killed_while_taking_over_anywhere: taking_over, 6;
+    killed_while_putting_aside, killed_while_putting_aside_anywhere: putting_aside, 6;
     killed_while_coming_or_going, killed_while_coming_or_going_anywhere: coming_and_going, 6;
     killed_while_making_the_queue, killed_while_making_the_queue_anywhere: making, 6;
 }
@@ -661,4 +661,83 @@ fn killed_at_random() {
 fn killed_at_random_thousands_of_times() {
     let _alone = alone();
     at_random(&test!().unwatched(), points(3000));
+}
+
+/// Sleepers anywhere in what they do: their places are theirs, what they have in hand is, and what they send comes when they wake.
+#[test]
+fn sleepers_are_not_taken_for_dead() {
+    let _alone = alone();
+    let test = test!();
+    test.role("producer", |peer| {
+        let victim = Victim::of(peer);
+        let producer = victim.producer();
+        for number in 0.. {
+            producer.send(&message(1, number, 40)).unwrap();
+            if number == 0 {
+                peer.say("there");
+            }
+        }
+    });
+    test.role("consumer", |peer| {
+        let victim = Victim::of(peer);
+        let consumer = victim.consumer(8);
+        let (mut last, mut bytes) = (None, Vec::new());
+        peer.say("there");
+        loop {
+            // As often as it was stopped, nobody else was given what it has.
+            let job = consumer.receive().unwrap();
+            assert_eq!(job.deliveries(), 1);
+            job.read_into(&mut bytes).unwrap();
+            job.acknowledge().unwrap();
+            let (who, number) = read(&bytes);
+            if who == 9 {
+                return peer.say("done");
+            }
+            if who == 1 {
+                assert!(last < Some(number), "{last:?}, then {number}");
+                last = Some(number);
+            }
+        }
+    });
+    let scratch = scratch();
+    let queue = options(scratch.path(), "");
+    let consumer = Consumer::open(&name(), &queue).unwrap();
+    let spawn = |role: &str| {
+        let mut child = test.child(role).arg(scratch.path().display()).arg("").arg(0).spawn();
+        child.expect("there");
+        child
+    };
+    let producer = spawn("producer");
+    let mut sleeper = spawn("consumer");
+    let (mut last, mut bytes) = (None, Vec::new());
+    for round in 0..10_u64 {
+        std::thread::sleep(Duration::from_micros(round * 137 % 900));
+        let child = if round % 2 == 0 { &producer } else { &sleeper };
+        child.stop();
+        // Longer than anybody sleeps without looking who has died.
+        let end = Instant::now() + Duration::from_millis(150);
+        let (mut other, mut count) = (None, 0);
+        while Instant::now() < end {
+            if let Ok(deliveries) = consumer.take(&mut bytes, in_ms(5)) {
+                assert_eq!(deliveries, 1);
+                let (who, number) = read(&bytes);
+                if who == 1 {
+                    assert!(last < Some(number), "{last:?}, then {number}");
+                    last = Some(number);
+                }
+            }
+            // Who comes meanwhile has another place, and gets through.
+            let newcomer = other.get_or_insert_with(|| Producer::open(&name(), &queue).unwrap());
+            if count < 3 && newcomer.try_send(&message(2, round * 10 + count, 40)).is_ok() {
+                count += 1;
+            }
+        }
+        child.signal(rustix::process::Signal::CONT);
+    }
+    let stat = queue::stat(&name(), &queue).unwrap();
+    assert_eq!((stat.consumers, stat.redelivered), (2, 0));
+    producer.kill();
+    Producer::open(&name(), &queue).unwrap().send(&message(9, 0, 40)).unwrap();
+    sleeper.expect("done");
+    sleeper.succeed();
 }

@@ -180,6 +180,33 @@ fn a_publisher_whose_segment_is_random_bytes_is_passed_over() {
     }
 }
 
+/// However many a publisher says that one has missed: counting them ends nobody.
+#[test]
+fn more_messages_are_missed_than_can_be_counted() {
+    let topic = Topic::new();
+    let how = SubscriberOptions::new().slow(Slow::DropOldest);
+    let mut subscriber = Subscriber::open_with(&Topic::name(), &topic.sized(RING), how).unwrap();
+    let publisher = topic.publisher();
+    let segment = map(&topic.directory().join("p0"));
+    let mut most = 0;
+    for round in 0..8_u64 {
+        // More than the ring has lines.
+        for number in 0..200 {
+            publisher.publish(&message(0, number, 16)).unwrap();
+        }
+        // The numbers that its place gave them, in frames of one line: see the format.
+        for line in 0..RING as usize / 64 {
+            segment.atomic_u64(8 * (1024 + 8 * line + 2)).unwrap().store(round << 62, Ordering::Relaxed);
+        }
+        while let Some(event) = tolerate(subscriber.next(Wait::never())) {
+            if let Event::Missed { messages, .. } = event {
+                most = most.max(messages);
+            }
+        }
+    }
+    assert!(most > 1 << 61, "{most}");
+}
+
 #[test]
 fn what_stands_in_the_place_of_a_file_holds_up_nobody() {
     let topic = Topic::new();

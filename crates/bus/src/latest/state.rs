@@ -9,6 +9,8 @@ use super::{ROUNDS, TRIES};
 
 /// Words of a buffer before its payload.
 pub(super) const ABOUT: usize = 2;
+/// The last version that anybody goes on with: a word has 56 bits for it, and to write half as many takes a century.
+const LAST: u64 = (1 << 55) - 1;
 /// Words of a line.
 const LINE: usize = 8;
 
@@ -93,7 +95,7 @@ impl Keeper {
         }
         let word = control[control::CURRENT].load(Ordering::Relaxed);
         let (version, current) = (number_of(word), buffer_of(word));
-        if current >= shape.count {
+        if current >= shape.count || version > LAST {
             return None;
         }
         if version > 0 {

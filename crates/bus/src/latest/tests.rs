@@ -167,6 +167,20 @@ proptest! {
     }
 }
 
+/// A version that wraps would be one of those before: nobody of ours comes so far.
+#[test]
+fn a_version_that_nobody_has_reached_is_not_gone_on_with() {
+    for (version, makes_sense) in [((1_u64 << 55) - 1, true), (1 << 55, false), ((1 << 56) - 1, false)] {
+        let memory = Memory::new(4, 100);
+        write(&mut memory.keeper().unwrap(), 10);
+        let current = memory.control[control::CURRENT].load(Ordering::Relaxed) & 0xff;
+        memory.control[control::CURRENT].store(version << 8 | current, Ordering::Relaxed);
+        let stride = memory.shape.stride();
+        memory.buffers[current as usize * stride].store(version << 1, Ordering::Relaxed);
+        assert_eq!(memory.keeper().is_some(), makes_sense, "{version:#x}");
+    }
+}
+
 /// A reader that is overtaken whenever it reads.
 #[test]
 fn who_is_overtaken_each_time_is_served_when_it_asks() {

@@ -236,7 +236,7 @@ impl Consumer {
             Some(Next::Error(error)) => return Err(error),
             None => self.wait(wait)?,
         };
-        self.received.set(self.received.get() + 1);
+        self.received.set(self.received.get().wrapping_add(1));
         self.counters[page::RECEIVED].store(self.received.get(), Ordering::Relaxed);
         Ok(Job::new(self, self.source(taken.source), taken))
     }
@@ -652,7 +652,7 @@ impl Consumer {
         if !self.finish(source, taken) {
             return Err(self.lost(ACKNOWLEDGE));
         }
-        self.acknowledged.set(self.acknowledged.get() + 1);
+        self.acknowledged.set(self.acknowledged.get().wrapping_add(1));
         self.counters[page::ACKNOWLEDGED].store(self.acknowledged.get(), Ordering::Relaxed);
         Ok(())
     }

@@ -505,7 +505,7 @@ impl Subscriber {
                         continue;
                     }
                     let publisher = track.index;
-                    self.missed += messages;
+                    self.missed = self.missed.wrapping_add(messages);
                     self.counters[page::MISSED].store(self.missed, Ordering::Relaxed);
                     return Some(Next::Missed { publisher, messages });
                 }
