@@ -34,8 +34,9 @@ pub struct Capabilities {
     /// The most bytes of a message; `None` if nothing but memory limits them. Of an open object this is its own limit,
     /// of a mechanism the one it has by default.
     pub max_message: Option<usize>,
-    /// The most bytes of a message that stays in one piece while others send, too; `None` if any does. A longer one is
-    /// safe as long as there is one sender at a time.
+    /// The most bytes of a message that stays in one piece while others send, too; `None` if any does. A longer one waits
+    /// until no other is on its way, and is refused ([`Busy`](twixt_os::ErrorKind::Busy)) while another sender has sent
+    /// shorter ones and not closed; senders that are not of ours know nothing of that.
     pub unmixed: Option<usize>,
     /// Whether a message without bytes arrives as one.
     pub empty_messages: bool,
