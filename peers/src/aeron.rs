@@ -34,17 +34,19 @@ use twixt::bench::{
 };
 
 pub(crate) const fn entry() -> Entry {
-    Entry::new::<AeronIpc>("aeron", Family::Peer).capable_of(&[
-        Need::Boundaries,
-        Need::Bytes,
-        Need::Reliable,
-        Need::EmptyMessages,
-        Need::ManySenders,
-        Need::FanOut,
-        Need::CrashSafe,
-        Need::SeesEnd,
-        Need::Network,
-    ])
+    Entry::new::<AeronIpc>("aeron", Family::Peer)
+        .described("Aeron, aeron:ipc with a driver beside it")
+        .capable_of(&[
+            Need::Boundaries,
+            Need::Bytes,
+            Need::Reliable,
+            Need::EmptyMessages,
+            Need::ManySenders,
+            Need::FanOut,
+            Need::CrashSafe,
+            Need::SeesEnd,
+            Need::Network,
+        ])
 }
 
 /// The first argument of this program when it is to be the driver.

@@ -15,25 +15,24 @@ use twixt::bench::{
 };
 
 pub(crate) const fn message_queue() -> Entry {
-    Entry::new::<Boost<Queue>>("boost", Family::Peer).capable_of(&[
-        Need::Boundaries,
-        Need::Bytes,
-        Need::Reliable,
-        Need::EmptyMessages,
-        Need::Priority,
-        Need::Persistence,
-        Need::ManySenders,
-        Need::ManyReceivers,
-    ])
+    Entry::new::<Boost<Queue>>("boost", Family::Peer)
+        .described("Boost.Interprocess message_queue")
+        .capable_of(&[
+            Need::Boundaries,
+            Need::Bytes,
+            Need::Reliable,
+            Need::EmptyMessages,
+            Need::Priority,
+            Need::Persistence,
+            Need::ManySenders,
+            Need::ManyReceivers,
+        ])
 }
 
 pub(crate) const fn spsc_queue() -> Entry {
-    Entry::new::<Boost<Ring>>("boost-spsc", Family::Peer).capable_of(&[
-        Need::Boundaries,
-        Need::Bytes,
-        Need::Reliable,
-        Need::Persistence,
-    ])
+    Entry::new::<Boost<Ring>>("boost-spsc", Family::Peer)
+        .described("boost::lockfree::spsc_queue in shared memory")
+        .capable_of(&[Need::Boundaries, Need::Bytes, Need::Reliable, Need::Persistence])
 }
 
 /// The bytes that a reason has room for.

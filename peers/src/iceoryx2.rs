@@ -20,29 +20,33 @@ mod publish_subscribe;
 mod request_response;
 
 pub fn publish_subscribe() -> Entry {
-    Entry::new::<PublishSubscribe>("iceoryx2", Family::Peer).capable_of(&[
-        Need::Boundaries,
-        Need::Bytes,
-        Need::Reliable,
-        Need::AnyLength,
-        Need::ManySenders,
-        Need::FanOut,
-        Need::CrashSafe,
-        Need::Pollable,
-    ])
+    Entry::new::<PublishSubscribe>("iceoryx2", Family::Peer)
+        .described("iceoryx2, publish-subscribe in shared memory")
+        .capable_of(&[
+            Need::Boundaries,
+            Need::Bytes,
+            Need::Reliable,
+            Need::AnyLength,
+            Need::ManySenders,
+            Need::FanOut,
+            Need::CrashSafe,
+            Need::Pollable,
+        ])
 }
 
 pub fn request_response() -> Entry {
-    Entry::new::<RequestResponse>("iceoryx2-rpc", Family::Peer).capable_of(&[
-        Need::Boundaries,
-        Need::Bytes,
-        Need::Reliable,
-        Need::AnyLength,
-        Need::BothWays,
-        Need::ManySenders,
-        Need::CrashSafe,
-        Need::Pollable,
-    ])
+    Entry::new::<RequestResponse>("iceoryx2-rpc", Family::Peer)
+        .described("iceoryx2, request-response in shared memory")
+        .capable_of(&[
+            Need::Boundaries,
+            Need::Bytes,
+            Need::Reliable,
+            Need::AnyLength,
+            Need::BothWays,
+            Need::ManySenders,
+            Need::CrashSafe,
+            Need::Pollable,
+        ])
 }
 
 type Service = ipc::Service;

@@ -17,17 +17,19 @@ use twixt::bench::{
 };
 
 pub fn entry() -> Entry {
-    Entry::new::<LocalSocket>("interprocess", Family::Peer).capable_of(&[
-        Need::AnyLength,
-        Need::Bytes,
-        Need::BothWays,
-        Need::Reliable,
-        Need::ManySenders,
-        Need::CrashSafe,
-        Need::SeesEnd,
-        Need::Pollable,
-        Need::Credentials,
-    ])
+    Entry::new::<LocalSocket>("interprocess", Family::Peer)
+        .described("interprocess, local sockets")
+        .capable_of(&[
+            Need::AnyLength,
+            Need::Bytes,
+            Need::BothWays,
+            Need::Reliable,
+            Need::ManySenders,
+            Need::CrashSafe,
+            Need::SeesEnd,
+            Need::Pollable,
+            Need::Credentials,
+        ])
 }
 
 /// A party's part: subscribers listen.

@@ -17,17 +17,19 @@ use twixt::bench::{
 };
 
 pub fn entry() -> Entry {
-    Entry::new::<Channel>("ipc-channel", Family::Peer).capable_of(&[
-        Need::Boundaries,
-        Need::Bytes,
-        Need::Reliable,
-        Need::AnyLength,
-        Need::EmptyMessages,
-        Need::FdPassing,
-        Need::ManySenders,
-        Need::CrashSafe,
-        Need::SeesEnd,
-    ])
+    Entry::new::<Channel>("ipc-channel", Family::Peer).described("ipc-channel, channels of bytes").capable_of(
+        &[
+            Need::Boundaries,
+            Need::Bytes,
+            Need::Reliable,
+            Need::AnyLength,
+            Need::EmptyMessages,
+            Need::FdPassing,
+            Need::ManySenders,
+            Need::CrashSafe,
+            Need::SeesEnd,
+        ],
+    )
 }
 
 /// What a subscriber gives a publisher: where to send to, and where to receive what is sent back.

@@ -32,7 +32,7 @@ use twixt::bench::{
 };
 
 pub(crate) const fn entry() -> Entry {
-    Entry::new::<Nng>("nng", Family::Peer).capable_of(&[
+    Entry::new::<Nng>("nng", Family::Peer).described("nng over ipc://").capable_of(&[
         Need::Boundaries,
         Need::Bytes,
         Need::Reliable,
@@ -48,7 +48,7 @@ pub(crate) const fn entry() -> Entry {
 }
 
 pub(crate) const fn publish_subscribe() -> Entry {
-    Entry::new::<Nng>(PUBSUB, Family::Peer).capable_of(&[
+    Entry::new::<Nng>(PUBSUB, Family::Peer).described("nng over ipc://, pub and sub").capable_of(&[
         Need::Boundaries,
         Need::Bytes,
         Need::AnyLength,

@@ -7,22 +7,26 @@ use std::process::Command;
 use twixt::bench::{Entry, Failure, Need, Pattern, Result, Setup, Touch, Waiting};
 
 pub(crate) const fn connection() -> Entry {
-    Entry::foreign("python", connection_supports, play).capable_of(&[
-        Need::Boundaries,
-        Need::Bytes,
-        Need::Reliable,
-        Need::AnyLength,
-        Need::EmptyMessages,
-        Need::BothWays,
-        Need::ManySenders,
-        Need::CrashSafe,
-        Need::SeesEnd,
-        Need::Pollable,
-    ])
+    Entry::foreign("python", connection_supports, play)
+        .described("Python's multiprocessing.connection")
+        .capable_of(&[
+            Need::Boundaries,
+            Need::Bytes,
+            Need::Reliable,
+            Need::AnyLength,
+            Need::EmptyMessages,
+            Need::BothWays,
+            Need::ManySenders,
+            Need::CrashSafe,
+            Need::SeesEnd,
+            Need::Pollable,
+        ])
 }
 
 pub(crate) const fn shared_memory() -> Entry {
-    Entry::foreign("python-shm", memory_supports, play).capable_of(&[Need::Bytes, Need::Persistence])
+    Entry::foreign("python-shm", memory_supports, play)
+        .described("a ring in Python's multiprocessing.shared_memory")
+        .capable_of(&[Need::Bytes, Need::Persistence])
 }
 
 /// It goes with the program, wherever that is.

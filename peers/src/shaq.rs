@@ -25,6 +25,7 @@ mod single;
 
 pub fn entry() -> Entry {
     Entry::foreign("shaq", supports, play)
+        .described("shaq, queues in shared memory")
         .with_capacities(|setup| crate::capacity::choices(setup, &[1 << 18, 1 << 20, 4 << 20]))
         .capable_of(&[
             Need::Boundaries,

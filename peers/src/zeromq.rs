@@ -28,7 +28,7 @@ use zmq::{Context, Socket, SocketType};
 use zmq_sys as ffi;
 
 pub(crate) const fn entry() -> Entry {
-    Entry::new::<ZeroMq>("zeromq", Family::Peer).capable_of(&[
+    Entry::new::<ZeroMq>("zeromq", Family::Peer).described("ZeroMQ over ipc://").capable_of(&[
         Need::Boundaries,
         Need::Bytes,
         Need::Reliable,

@@ -201,19 +201,12 @@ impl Registry {
         let kinds =
             crate::transport::channel::KINDS.iter().map(|kind| Entry::new::<Channel>(kind, Family::Channel));
         let kernel = [
-            Entry::new::<ProcessMemory>("process-vm", Family::Kernel).capable_of(&[
-                Need::Boundaries,
-                Need::AnyLength,
-                Need::Bytes,
-                Need::Reliable,
-            ]),
-            Entry::new::<Splice>("splice", Family::Kernel).capable_of(&[
-                Need::AnyLength,
-                Need::Bytes,
-                Need::Reliable,
-                Need::SeesEnd,
-                Need::Pollable,
-            ]),
+            Entry::new::<ProcessMemory>("process-vm", Family::Kernel)
+                .described("the receiver reads the sender's memory (process_vm_readv)")
+                .capable_of(&[Need::Boundaries, Need::AnyLength, Need::Bytes, Need::Reliable]),
+            Entry::new::<Splice>("splice", Family::Kernel)
+                .described("pages given to a pipe (vmsplice), read out of it")
+                .capable_of(&[Need::AnyLength, Need::Bytes, Need::Reliable, Need::SeesEnd, Need::Pollable]),
         ];
         let bus = [
             Entry::new::<Topic>("bus-topic", Family::Bus)

@@ -1,29 +1,34 @@
-//! What handing a message over costs: in one thread, and from one processor to another.
+//! What handing a message over costs: in one thread, and from one processor to another; and what the barest ring does there.
 //!
-//! `cargo bench -p twixt-bus --bench hand_over [-- alone|stream|pingpong [MESSAGES]]`; alone under
+//! `cargo bench -p twixt-bus --bench hand_over [-- alone|stream|batch|bare|pingpong [MESSAGES [BYTES]]]`; alone under
 //! `valgrind --tool=callgrind` it counts instructions.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use twixt_address::BusName;
 use twixt_bus::{Options, Place, Publisher, Subscriber, SubscriberOptions, Waiting};
 use twixt_os::Wait;
-
-const SIZE: usize = 64;
+use twixt_sys::words::fill;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
     let which = arguments.first().map_or("all", String::as_str);
     let count = arguments.get(1).map_or(Ok(5_000_000), |it| it.parse())?;
+    let size = arguments.get(2).map_or(Ok(64), |it| it.parse())?;
     let scratch = tempfile::tempdir_in("/dev/shm")?;
     let options = Options::new().create(true).place(Place::at(scratch.path())?);
     if matches!(which, "all" | "alone") {
-        alone(&options, count)?;
+        alone(&options, count, size)?;
     }
-    if matches!(which, "all" | "stream") {
+    if matches!(which, "all" | "stream" | "batch") {
         for _ in 0..5 {
-            stream(&options, count)?;
+            stream(&options, count, size, which == "batch")?;
+        }
+    }
+    if matches!(which, "all" | "bare") {
+        for _ in 0..5 {
+            bare(count, size);
         }
     }
     if matches!(which, "all" | "pingpong") {
@@ -41,29 +46,38 @@ fn pin(cpu: usize) {
     let _ = rustix::thread::sched_setaffinity(None, &set);
 }
 
-fn fill(words: &[std::sync::atomic::AtomicU64], number: u64) {
-    for word in words {
-        word.store(number, Ordering::Relaxed);
-    }
+/// Whether all words are the number.
+fn check(subscriber: &mut Subscriber, number: u64) -> twixt_os::Result<()> {
+    let mut differences = [0; 8];
+    subscriber.receive()?.read_lines(|line| {
+        for (difference, word) in differences.iter_mut().zip(line) {
+            *difference |= word ^ number;
+        }
+    })?;
+    // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
+    assert_eq!(differences.iter().fold(0, |all, it| all | it), 0);
+    Ok(())
 }
 
-fn alone(options: &Options, count: u64) -> Result<(), Box<dyn std::error::Error>> {
+fn alone(options: &Options, count: u64, size: usize) -> Result<(), Box<dyn std::error::Error>> {
     let name = BusName::new("alone")?;
     let mut subscriber = Subscriber::open(&name, options)?;
     let publisher = Publisher::open(&name, options)?;
     let begin = Instant::now();
     for number in 0..count {
-        publisher.publish_with(SIZE, Wait::never(), |words| fill(words, number))?;
-        let mut sample = subscriber.try_receive()?;
-        let mut difference = 0;
-        sample.read_words(|word| difference |= word ^ number)?;
-        assert_eq!(difference, 0);
+        publisher.publish_with(size, Wait::never(), |words| fill(words, number))?;
+        check(&mut subscriber, number)?;
     }
     println!("alone: {:.1} ns for both sides", begin.elapsed().as_nanos() as f64 / count as f64);
     Ok(())
 }
 
-fn stream(options: &Options, count: u64) -> Result<(), Box<dyn std::error::Error>> {
+fn stream(
+    options: &Options,
+    count: u64,
+    size: usize,
+    is_batched: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
     let name = BusName::new("stream")?;
     let how = SubscriberOptions::new().waiting(Waiting::Spin);
     pin(0);
@@ -72,21 +86,74 @@ fn stream(options: &Options, count: u64) -> Result<(), Box<dyn std::error::Error
         scope.spawn(|| {
             pin(1);
             let publisher = Publisher::open_waiting(&name, options, Waiting::Spin).unwrap();
-            for number in 0..count {
-                publisher.publish_with(SIZE, Wait::forever(), |words| fill(words, number)).unwrap();
+            let mut number = 0;
+            while number < count {
+                if !is_batched {
+                    publisher.publish_with(size, Wait::forever(), |words| fill(words, number)).unwrap();
+                    number += 1;
+                    continue;
+                }
+                let mut batch = publisher.batch();
+                for number in number..count.min(number + 64) {
+                    batch.publish_with(size, Wait::forever(), |words| fill(words, number)).unwrap();
+                }
+                number += 64;
             }
         });
-        subscriber.receive()?;
+        check(&mut subscriber, 0)?;
         let begin = Instant::now();
         for number in 1..count {
-            let mut sample = subscriber.receive()?;
-            let mut difference = 0;
-            sample.read_words(|word| difference |= word ^ number)?;
-            assert_eq!(difference, 0);
+            check(&mut subscriber, number)?;
         }
-        println!("stream: {:.1} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
+        let what = if is_batched { "batch" } else { "stream" };
+        println!("{what}: {:.1} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
         Ok(())
     })
+}
+
+/// A ring of slots with their sequence word in front, 256 KiB of them, which trusts everybody.
+fn bare(count: u64, size: usize) {
+    let stride = 1 + size.div_ceil(8);
+    let slots = (256 << 10) / (8 * stride);
+    let ring: Vec<AtomicU64> = (0..slots * stride).map(|_| AtomicU64::new(0)).collect();
+    let cursors: Vec<AtomicU64> = (0..64).map(|_| AtomicU64::new(0)).collect();
+    let (ring, cursor) = (&ring[..], &cursors[32]);
+    let next = |at: usize| if at + stride == ring.len() { 0 } else { at + stride };
+    pin(0);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            pin(1);
+            let (mut at, mut limit) = (0, slots as u64);
+            for number in 0..count {
+                while number == limit {
+                    limit = cursor.load(Ordering::Acquire) + slots as u64;
+                }
+                fill(&ring[at + 1..at + stride], number);
+                ring[at].store(number + 1, Ordering::Release);
+                at = next(at);
+            }
+        });
+        let (mut at, ahead) = (0, (slots / 8).min(4096 / stride) * stride);
+        let begin = Instant::now();
+        for number in 0..count {
+            if ring[at].load(Ordering::Acquire) != number + 1 {
+                let further = &ring[(at + ahead) % ring.len()];
+                for _ in 0..512 {
+                    if further.load(Ordering::Relaxed) > number {
+                        break;
+                    }
+                    std::hint::spin_loop();
+                }
+                while ring[at].load(Ordering::Acquire) != number + 1 {}
+            }
+            assert!(twixt_sys::words::are_all(&ring[at + 1..at + stride], number));
+            at = next(at);
+            if number % (slots as u64 / 4).max(1) == 0 {
+                cursor.store(number + 1, Ordering::Release);
+            }
+        }
+        println!("bare: {:.1} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
+    });
 }
 
 fn pingpong(options: &Options, count: u64) -> Result<(), Box<dyn std::error::Error>> {
@@ -106,13 +173,13 @@ fn pingpong(options: &Options, count: u64) -> Result<(), Box<dyn std::error::Err
             for _ in 0..count {
                 let mut number = 0;
                 heard.receive().unwrap().read_words(|word| number = word).unwrap();
-                echo.publish_with(SIZE, Wait::forever(), |words| fill(words, number)).unwrap();
+                echo.publish_with(64, Wait::forever(), |words| fill(words, number)).unwrap();
             }
         });
         is_ready.recv()?;
         let begin = Instant::now();
         for number in 0..count {
-            asks.publish_with(SIZE, Wait::forever(), |words| fill(words, number))?;
+            asks.publish_with(64, Wait::forever(), |words| fill(words, number))?;
             answers.receive()?.read_words(|word| assert_eq!(word, number))?;
         }
         println!("pingpong: {:.0} ns there and back", begin.elapsed().as_nanos() as f64 / count as f64);

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkfifoat, open};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fchmod, fstat, mkfifoat, open};
 use twixt_os::{Errno, Result};
 
 use crate::error::kernel;
@@ -18,10 +18,21 @@ pub(crate) struct Doorbell {
 }
 
 impl Doorbell {
-    /// Makes it, or takes over what another of the same place has left.
+    /// Makes it, or takes over what another of the same place has left. Whoever the umask lets write may ring it.
     pub(crate) fn make(path: PathBuf) -> Result<Self> {
+        Self::make_with(path, Mode::from_raw_mode(0o622))
+    }
+
+    /// As [`make`](Self::make), for those to ring whom `mode` lets write, whatever the umask is.
+    pub(crate) fn make_for(path: PathBuf, mode: Mode) -> Result<Self> {
+        let bell = Self::make_with(path, Mode::from_raw_mode(0o600))?;
+        fchmod(&bell.fifo, mode).map_err(|errno| kernel("make the doorbell", &bell.path, errno))?;
+        Ok(bell)
+    }
+
+    fn make_with(path: PathBuf, mode: Mode) -> Result<Self> {
         let failed = |errno| kernel("make the doorbell", &path, errno);
-        match mkfifoat(CWD, &path, Mode::from_raw_mode(0o622)) {
+        match mkfifoat(CWD, &path, mode) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }

@@ -51,6 +51,8 @@ mod writer;
 pub use reader::{LatestReader, Presence, Version};
 pub use writer::LatestWriter;
 
+pub(crate) use state::{control, number_of};
+
 use crate::segment::HEADER;
 
 /// The most readers at a time.
@@ -63,10 +65,10 @@ const TRIES: u32 = 3;
 const ROUNDS: u32 = 8;
 
 /// Where the writer's segment has what.
-mod segment {
+pub(crate) mod segment {
     use super::{HEADER, MOST_READERS};
 
-    pub(super) const CONTROL: usize = HEADER;
+    pub(crate) const CONTROL: usize = HEADER;
     pub(super) const GRANTS: usize = 2 * HEADER;
     pub(super) const BUFFERS: usize = GRANTS + MOST_READERS;
 }
@@ -80,12 +82,12 @@ mod segment {
 /// word  74   grants    reads that had to ask                          "
 /// word  75   parks                                                    "
 /// ```
-mod page {
+pub(crate) mod page {
     pub(super) const REQUEST: usize = 64;
-    pub(super) const COUNTERS: usize = 72;
-    pub(super) const COUNTED: usize = 8;
-    pub(super) const READS: usize = 0;
+    pub(crate) const COUNTERS: usize = 72;
+    pub(crate) const COUNTED: usize = 8;
+    pub(crate) const READS: usize = 0;
     pub(super) const RETRIES: usize = 1;
     pub(super) const GRANTS: usize = 2;
-    pub(super) const PARKS: usize = 3;
+    pub(crate) const PARKS: usize = 3;
 }

@@ -31,6 +31,7 @@
 //! ```
 
 mod aside;
+mod basket;
 mod claim;
 mod consumer;
 mod job;

@@ -59,6 +59,7 @@
 
 pub(crate) mod consumer;
 pub(crate) mod frame;
+mod lag;
 #[cfg(all(test, twixt_loom))]
 mod models;
 pub(crate) mod producer;
@@ -195,6 +196,12 @@ impl Geometry {
     #[inline(always)]
     pub(crate) fn slot(self, position: u64) -> u64 {
         position & (self.lines - 1)
+    }
+
+    /// The first position of the next lap.
+    #[inline(always)]
+    pub(crate) fn end_of_lap(self, position: u64) -> u64 {
+        (position | (self.lines - 1)).wrapping_add(1)
     }
 
     /// The word where the line of a position begins.

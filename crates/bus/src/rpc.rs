@@ -18,13 +18,13 @@
 //! |---|---|---|
 //! | client | makes `k81`, locked | `k81` without a lock |
 //! | client | makes `c81` with both topics, publishes to `up`, subscribes to `down` | and `c81` |
-//! | client | sets [`READY`](connection::READY) in `k81`, rings the listener, waits for a publisher of `down` | and `c81` |
+//! | client | sets [`READY`](connection::READY) in `k81`, rings the listener, waits for a publisher of `down`, or does not | a connection that is accepted all the same |
 //! | listener | subscribes to `up`, publishes to `down` (which rings the client) | a connection whose client learns it |
-//! | client | removes `k81` | |
+//! | listener | removes `k81` | `k81`, which the client removes |
 //! | each end, when it leaves | takes its subscriber's page away; if the other's has gone or is dead, removes `c81` | `c81` |
 //!
-//! What is left is removed by whoever connects or listens next, on evidence: `k81` is not locked, and neither is the page of a
-//! subscriber in `up` or in `down`, looked at in this order.
+//! What is left is removed by whoever connects or listens next, on evidence: nobody listens who is yet to accept it, `k81` is not
+//! locked, and neither is the page of a subscriber in `up` or in `down`, looked at in this order.
 
 mod connection;
 mod link;
@@ -32,3 +32,6 @@ mod listener;
 
 pub use link::{Link, LinkReceiver, LinkSender};
 pub use listener::Listener;
+
+/// The two topics of a connection, and who publishes to them: the client and the server.
+pub(crate) const DIRECTIONS: [&str; 2] = [connection::UP, connection::DOWN];

@@ -21,18 +21,20 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use twixt_address::BusName;
 use twixt_os::{Errno, ErrorKind, Mode, Object, Result};
 
-use crate::error::{kernel, refused};
+use crate::error::{kernel, malformed, refused};
 use crate::holder::Process;
+use crate::latest::{self, MOST_READERS};
 use crate::place::{Kind, Place};
 use crate::queue::{self, MOST_CONSUMERS, MOST_PRODUCERS};
 use crate::ring::consumer::Consumer;
 use crate::ring::{CONTROL, Checkpoint, LINE_BYTES, Life, control, distance};
+use crate::rpc;
 use crate::segment::{Peer, What, header};
 use crate::site::{Capacity, Charter, SITE, read_charter};
 use crate::topic::{MOST_PUBLISHERS, MOST_SUBSCRIBERS, Slow, page, segment};
@@ -64,13 +66,13 @@ pub struct Stat {
 pub struct Participant {
     /// As what.
     pub role: Role,
-    /// Its place.
+    /// Its place; of the ends of a connection, the number of that.
     pub index: usize,
     /// Its process; `None` if that is one of another namespace of process ids.
     pub pid: Option<u32>,
     /// Whether it is still there.
     pub state: State,
-    /// Messages that it has sent, or received.
+    /// Messages that it has sent, or received; of the ends of a connection, sent.
     pub messages: u64,
     /// Their bytes; `None` where they are not counted.
     pub bytes: Option<u64>,
@@ -96,6 +98,16 @@ pub enum Role {
     Producer,
     /// Receives from a queue.
     Consumer,
+    /// Writes the latest value.
+    Writer,
+    /// Reads the latest value.
+    Reader,
+    /// Accepts connections.
+    Listener,
+    /// Has connected.
+    Client,
+    /// Was connected to: the other end of a client's connection.
+    Server,
 }
 
 impl Role {
@@ -106,12 +118,22 @@ impl Role {
             Self::Subscriber => "subscriber",
             Self::Producer => "producer",
             Self::Consumer => "consumer",
+            Self::Writer => "writer",
+            Self::Reader => "reader",
+            Self::Listener => "listener",
+            Self::Client => "client",
+            Self::Server => "server",
         }
     }
 
-    /// Whether it sends rather than receives.
+    /// Whether it sends.
     pub const fn sends(self) -> bool {
-        matches!(self, Self::Publisher | Self::Producer)
+        matches!(self, Self::Publisher | Self::Producer | Self::Writer | Self::Client | Self::Server)
+    }
+
+    /// Whether it receives: the ends of a connection do both, and who only accepts connections neither.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::Subscriber | Self::Consumer | Self::Reader | Self::Client | Self::Server)
     }
 }
 
@@ -167,8 +189,8 @@ pub fn stat(kind: Kind, name: &BusName, place: Option<&Place>) -> Result<Stat> {
     match kind {
         Kind::Topic => stat.topic(&site)?,
         Kind::Queue => stat.queue(&site)?,
-        // Their readers, and connections, are not told of.
-        Kind::Latest | Kind::Rpc => {}
+        Kind::Latest => stat.latest(&site)?,
+        Kind::Rpc => stat.rpc(&site)?,
     }
     Ok(stat)
 }
@@ -223,7 +245,7 @@ impl Stat {
         self.each(site, 'p', MOST_PUBLISHERS, What::Publisher, |index, peer| {
             let words = peer.foreign(segment::CONTROL_AT, CONTROL)?;
             let newest = newest(site, peer, segment::RING, &words)?;
-            heads.push((index, words.load(control::START), newest.head));
+            heads.push((index, words.load(control::ORIGIN), newest.head));
             // Acquire: pairs with the Release in `Producer::close`.
             let has_left = Life::of(words.acquire(control::STATE)) == Life::Closed;
             Ok(Participant {
@@ -235,14 +257,14 @@ impl Stat {
         self.each(site, 's', MOST_SUBSCRIBERS, What::Subscriber, |index, peer| {
             let counters = peer.foreign(page::COUNTERS, page::COUNTED)?;
             let cursors = peer.foreign(page::CURSORS, page::STEP * MOST_PUBLISHERS)?;
-            let lag = heads.iter().map(|&(publisher, start, head)| {
-                // One that has not looked yet since the publisher came begins where that began.
+            let lag = heads.iter().map(|&(publisher, origin, head)| {
+                // One that has not looked yet since somebody had the publisher's place begins where the first of them began.
                 // Acquire: pairs with the Release of the cursor.
                 let word = cursors.acquire(page::STEP * publisher);
                 if word == page::IGNORED {
                     return 0;
                 }
-                let position = page::position(word, head).unwrap_or(start);
+                let position = page::position(word, head).unwrap_or(origin);
                 let lines = distance(position, head).clamp(0, site.charter.geometry.lines().cast_signed());
                 lines.cast_unsigned() * LINE_BYTES as u64
             });
@@ -289,6 +311,57 @@ impl Stat {
         })
     }
 
+    fn latest(&mut self, site: &Glance) -> Result<()> {
+        self.each(site, 'w', 1, What::State, |index, peer| {
+            let words = peer.foreign(latest::segment::CONTROL, latest::control::WORDS)?;
+            let has_left = words.acquire(latest::control::STATE) != 1;
+            Ok(Participant {
+                messages: latest::number_of(words.load(latest::control::CURRENT)),
+                bytes: Some(words.load(latest::control::BYTES)),
+                ..Participant::new(Role::Writer, index, peer, has_left)
+            })
+        })?;
+        self.each(site, 'r', MOST_READERS, What::Reader, |index, peer| {
+            let counters = peer.foreign(latest::page::COUNTERS, latest::page::COUNTED)?;
+            Ok(Participant {
+                messages: counters.load(latest::page::READS),
+                parks: Some(counters.load(latest::page::PARKS)),
+                ..Participant::new(Role::Reader, index, peer, false)
+            })
+        })
+    }
+
+    fn rpc(&mut self, site: &Glance) -> Result<()> {
+        self.each(site, 'l', 1, What::Listener, |index, peer| {
+            Ok(Participant::new(Role::Listener, index, peer, false))
+        })?;
+        for number in site.list('c', usize::MAX)? {
+            match Self::ends(&site.directory.join(format!("c{number}"))) {
+                Ok([up, down]) => {
+                    self.unreadable += up.unreadable + down.unreadable;
+                    self.participants.extend(end(Role::Client, number, &up, &down));
+                    self.participants.extend(end(Role::Server, number, &down, &up));
+                }
+                // It has gone meanwhile, or is just being made.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(_) => self.unreadable += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// What goes on in either direction of a connection.
+    fn ends(directory: &Path) -> Result<[Self; 2]> {
+        let place = Place::at(directory)?;
+        let look = |direction| {
+            let name = BusName::new(direction)
+                .map_err(|_| malformed("look at", &Object::path(directory), "it has no name"))?;
+            stat(Kind::Topic, &name, Some(&place))
+        };
+        let [up, down] = rpc::DIRECTIONS;
+        Ok([look(up)?, look(down)?])
+    }
+
     /// Looks at each participant of a kind.
     fn each(
         &mut self,
@@ -312,6 +385,20 @@ impl Stat {
         }
         Ok(())
     }
+}
+
+/// An end of a connection: who publishes to one direction, and subscribes to the other.
+fn end(role: Role, number: usize, out: &Stat, back: &Stat) -> Option<Participant> {
+    let of = |stat: &Stat, role| stat.participants.iter().find(|it| it.role == role).copied();
+    let publishes = of(out, Role::Publisher)?;
+    let subscribes = of(back, Role::Subscriber);
+    Some(Participant {
+        role,
+        index: number,
+        lag: subscribes.and_then(|it| it.lag),
+        parks: subscribes.and_then(|it| it.parks),
+        ..publishes
+    })
 }
 
 impl Participant {

@@ -27,6 +27,8 @@ pub enum Waiting {
 
 /// Attempts before the clock is looked at for the first time: some hundred nanoseconds.
 pub(crate) const FIRST: u32 = 64;
+/// The same where whoever tries keeps those from running that it waits for.
+const FEW: u32 = 8;
 /// Attempts between two looks at the clock.
 const MORE: u32 = 32;
 /// What a wake-up is taken to cost before it was measured.
@@ -51,6 +53,8 @@ pub(crate) struct Patience {
     pub(crate) parks: u64,
     /// Whether publishers fence for themselves, for the sake of this one.
     is_fenced_for: bool,
+    /// Whether there are more that take part than processors.
+    is_crowded: bool,
 }
 
 /// Why a wait ended without what was waited for.
@@ -91,7 +95,21 @@ pub(crate) struct Place<'a> {
 
 impl Patience {
     pub(crate) fn new(waiting: Waiting) -> Self {
-        Self { waiting, cost: GUESS, usual: 0, looked: now(), parks: 0, is_fenced_for: false }
+        Self {
+            waiting,
+            cost: GUESS,
+            usual: 0,
+            looked: now(),
+            parks: 0,
+            is_fenced_for: false,
+            is_crowded: false,
+        }
+    }
+
+    /// Says whether there are more that take part than processors. Then it gives its own up between attempts, and once at least
+    /// before it sleeps: while others have much to do, they do it in one go, and nobody need be woken for each message of it.
+    pub(crate) fn crowd(&mut self, is_crowded: bool) {
+        self.is_crowded = is_crowded;
     }
 
     /// Whether it ever tries before it sleeps.
@@ -142,7 +160,12 @@ impl Patience {
         mut look: impl FnMut() -> Option<T>,
         mut idle: impl FnMut() -> Result<Option<T>, E>,
     ) -> Result<T, E> {
-        let tries = if place.shares_cpu || self.waiting == Waiting::Block { 1 } else { FIRST };
+        let tries = match self.waiting {
+            Waiting::Block => 1,
+            _ if place.shares_cpu => 1,
+            _ if self.is_crowded => FEW,
+            _ => FIRST,
+        };
         for _ in 0..tries {
             if let Some(found) = look() {
                 self.learn(0);
@@ -195,7 +218,10 @@ impl Patience {
                     return Ok(Some(found));
                 }
             }
-            for _ in 0..MORE {
+            if self.is_crowded {
+                std::thread::yield_now();
+            }
+            for _ in 0..if self.is_crowded { FEW } else { MORE } {
                 if let Some(found) = look() {
                     return Ok(Some(found));
                 }

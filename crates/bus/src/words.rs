@@ -125,6 +125,12 @@ impl Foreign {
         word
     }
 
+    /// Eight words, of which those of lower index came eight at a time.
+    #[inline(always)]
+    pub(crate) fn line(&self, index: usize) -> Option<Line<'_>> {
+        self.0.as_chunks().0.get(index).map(|words| Line { words })
+    }
+
     /// A part of them, from word `start` on.
     #[cfg(any(test, twixt_loom))]
     pub(crate) fn part(&self, start: usize, len: usize) -> Option<Self> {
@@ -142,6 +148,21 @@ impl Foreign {
     /// Whether the memory is all there.
     pub(crate) fn check(&self) -> Result<(), Fault> {
         self.0.check()
+    }
+}
+
+/// Eight words that are only loaded.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'a> {
+    words: &'a [AtomicU64; 8],
+}
+
+impl Line<'_> {
+    /// One of them.
+    #[inline(always)]
+    pub(crate) fn load<const INDEX: usize>(self) -> u64 {
+        const { assert!(INDEX < 8) };
+        self.words[INDEX].load(Ordering::Relaxed)
     }
 }
 
@@ -169,45 +190,52 @@ impl<'a> View<'a> {
         Self { words: self.words.get(start..end).unwrap_or(&[]) }
     }
 
-    /// One after the other.
+    /// Those from word `start` to before word `end`, eight at a time, and then the rest; none if they are not all there.
     #[inline(always)]
-    pub(crate) fn iter(self) -> impl Iterator<Item = u64> + 'a {
-        self.words.iter().map(|word| word.load(Ordering::Relaxed))
+    pub(crate) fn by_lines(self, start: usize, end: usize, each: impl FnMut(&[u64])) {
+        vectors::by_lines(self.part(start, end).words, each);
     }
 
     /// Copies bytes out, from byte `offset` (a multiple of 8) on; what is not there comes out as zeros.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_to(self, offset: usize, into: &mut [u8]) {
         debug_assert_eq!(offset % WORD, 0);
-        let words = self.words.get(offset / WORD..).unwrap_or(&[]);
-        let (chunks, rest) = into.as_chunks_mut::<WORD>();
-        let (there, missing) = chunks.split_at_mut(chunks.len().min(words.len()));
-        let (whole, after) = words.split_at(there.len());
-        for (chunk, word) in there.iter_mut().zip(whole) {
-            *chunk = word.load(Ordering::Relaxed).to_ne_bytes();
-        }
-        missing.fill([0; WORD]);
-        if !rest.is_empty() {
-            let last = after.first().map_or(0, |word| word.load(Ordering::Relaxed)).to_ne_bytes();
-            rest.copy_from_slice(&last[..rest.len()]);
-        }
+        vectors::copy_out(self.words.get(offset / WORD..).unwrap_or(&[]), into);
     }
 }
 
 /// Copies bytes into words of one's own; a last word that they do not fill has zeros behind them. What has no room is left
 /// out.
-#[inline]
+#[inline(always)]
 pub(crate) fn copy_in(words: &[AtomicU64], bytes: &[u8]) {
-    let (chunks, rest) = bytes.as_chunks::<WORD>();
-    let mut words = words.iter();
-    for (chunk, word) in chunks.iter().zip(&mut words) {
-        word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
+    vectors::copy_in(words, bytes);
+}
+
+#[cfg(not(twixt_loom))]
+use twixt_sys::words as vectors;
+
+/// The model checker has to see each word.
+#[cfg(twixt_loom)]
+mod vectors {
+    use super::{AtomicU64, Ordering, WORD};
+
+    pub(super) fn by_lines(words: &[AtomicU64], mut each: impl FnMut(&[u64])) {
+        words.iter().for_each(|word| each(&[word.load(Ordering::Relaxed)]));
     }
-    if !rest.is_empty()
-        && let Some(word) = words.next()
-    {
-        let mut last = [0; WORD];
-        last[..rest.len()].copy_from_slice(rest);
-        word.store(u64::from_ne_bytes(last), Ordering::Relaxed);
+
+    pub(super) fn copy_out(words: &[AtomicU64], bytes: &mut [u8]) {
+        let mut words = words.iter();
+        for chunk in bytes.chunks_mut(WORD) {
+            let word = words.next().map_or(0, |word| word.load(Ordering::Relaxed));
+            chunk.copy_from_slice(&word.to_ne_bytes()[..chunk.len()]);
+        }
+    }
+
+    pub(super) fn copy_in(words: &[AtomicU64], bytes: &[u8]) {
+        for (word, chunk) in words.iter().zip(bytes.chunks(WORD)) {
+            let mut bytes = [0; WORD];
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+        }
     }
 }

@@ -336,3 +336,24 @@ fn who_is_said_to_have_joined_gets_all_that_follows() {
     seen.dedup();
     assert_eq!(seen.first(), Some(&State::Joining));
 }
+
+#[test]
+fn what_a_predecessor_has_published_waits_as_well() {
+    let _test = test!();
+    let topic = Topic::new();
+    let mut subscriber = topic.subscriber();
+    let lag = || {
+        let stat = twixt_bus::stat(Kind::Topic, &Topic::name(), Some(&topic.place())).unwrap();
+        stat.participants.iter().find_map(|it| it.lag)
+    };
+    topic.publisher().publish(b"the first").unwrap();
+    assert_eq!(lag(), Some(64));
+    let successor = topic.publisher();
+    assert_eq!(lag(), Some(64), "the subscriber has not looked since");
+    successor.publish(b"the second").unwrap();
+    assert_eq!(lag(), Some(128));
+    assert_eq!(receive(&mut subscriber), b"the first");
+    assert_eq!(receive(&mut subscriber), b"the second");
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    assert_eq!(lag(), Some(0));
+}

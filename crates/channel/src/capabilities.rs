@@ -34,8 +34,9 @@ pub struct Capabilities {
     /// The most bytes of a message; `None` if nothing but memory limits them. Of an open object this is its own limit,
     /// of a mechanism the one it has by default.
     pub max_message: Option<usize>,
-    /// The most bytes of a message that stays in one piece while others send, too; `None` if any does. A longer one is
-    /// safe as long as there is one sender at a time.
+    /// The most bytes of a message that stays in one piece while others send, too; `None` if any does. A longer one waits
+    /// until no other is on its way, and is refused ([`Busy`](twixt_os::ErrorKind::Busy)) while another sender has sent
+    /// shorter ones and not closed; senders that are not of ours know nothing of that.
     pub unmixed: Option<usize>,
     /// Whether a message without bytes arrives as one.
     pub empty_messages: bool,
@@ -53,6 +54,9 @@ pub struct Capabilities {
     pub receivers: Parties,
     /// Whether what was accepted arrives, all and in order, as long as the receiver lives.
     pub reliable: bool,
+    /// Whether a message takes the place of those before it. Receivers then get newer and newer ones and the last, and may
+    /// skip what is between; one that has just come gets the last of those before.
+    pub newest_wins: bool,
     /// Whether one side learns that the other has gone.
     pub sees_end: bool,
     /// Whether of a sender and a receiver one listens and the other connects. Two [`Duplex`](crate::Duplex) over what has
@@ -183,6 +187,7 @@ impl Capabilities {
             senders: Parties::Many,
             receivers: Parties::Many,
             reliable: true,
+            newest_wins: false,
             sees_end: false,
             listens: false,
             persistence: Persistence::Process,

@@ -29,6 +29,7 @@ mod message;
 mod number;
 mod opening;
 mod origin;
+mod process;
 mod readiness;
 mod receiver;
 mod rendezvous;

@@ -13,6 +13,7 @@ mod exec;
 mod fd;
 mod fifo;
 mod file;
+mod latest;
 mod mmap;
 mod pipe;
 mod posix_mq;
@@ -89,6 +90,7 @@ pub(crate) fn of(endpoint: &Endpoint) -> Option<&'static dyn Mechanism> {
         Endpoint::Eventfd => &eventfd::Eventfd,
         Endpoint::Topic(_) => &topic::Topic,
         Endpoint::Queue(_) => &queue::Queue,
+        Endpoint::Latest(_) => &latest::Latest,
         Endpoint::Rpc(_) => &rpc::Rpc,
         _ => return None,
     })

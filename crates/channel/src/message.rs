@@ -120,7 +120,7 @@ impl Message {
     }
 
     /// How many messages before it this receiver has missed, since it was too slow (topics with `?slow=drop-oldest` or
-    /// `drop-newest`).
+    /// `drop-newest`, latest values).
     pub const fn missed(&self) -> u64 {
         self.details.missed
     }

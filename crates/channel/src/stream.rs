@@ -24,12 +24,23 @@ mod socket;
 
 pub(crate) use command::{CommandSink, CommandSource};
 pub(crate) use descriptor::{receiver_over, sender_over};
-pub(crate) use fifo::FifoSource;
+pub(crate) use fifo::{FifoSink, FifoSource};
 pub(crate) use pipe::{PipeSink, PipeSource};
 pub(crate) use socket::{TcpEnd, UnixEnd};
 
 /// Where a stream's bytes go.
 pub(crate) trait Sink: Send {
+    /// A message of so many bytes is about to be written, by one write or several. What fails here has written nothing.
+    #[inline(always)]
+    fn begin(&mut self, len: usize, wait: Wait) -> Result<()> {
+        let _ = (len, wait);
+        Ok(())
+    }
+
+    /// The message that was begun has been written, or nothing more of it will be.
+    #[inline(always)]
+    fn end(&mut self) {}
+
     /// Writes from the beginning of the slices, the descriptors with the first byte. Says how many bytes went.
     fn write(&mut self, slices: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>], wait: Wait) -> Result<usize>;
 
@@ -150,15 +161,24 @@ impl<K: Sink> StreamSender<K> {
     /// Writes the message that was put together, which has so many bytes.
     #[inline(always)]
     fn write_whole(&mut self, len: usize, descriptors: &[BorrowedFd<'_>], wait: Wait) -> Result<()> {
-        let written = self.sink.write(&[IoSlice::new(&self.whole[..len])], descriptors, wait)?;
-        if written == len { Ok(()) } else { self.go_on_with_whole(len, written, wait) }
+        self.sink.begin(len, wait)?;
+        let written = self.sink.write(&[IoSlice::new(&self.whole[..len])], descriptors, wait);
+        if written.as_ref().is_ok_and(|&written| written < len) {
+            return self.go_on_with_whole(len, written?, wait);
+        }
+        self.sink.end();
+        written.map(drop)
     }
 
     #[cold]
     #[inline(never)]
     fn go_on_with_whole(&mut self, len: usize, written: usize, wait: Wait) -> Result<()> {
         let whole = std::mem::take(&mut self.whole);
-        self.go_on(&mut [IoSlice::new(&whole[..len])], written, wait)
+        let outcome = self.go_on(&mut [IoSlice::new(&whole[..len])], written, wait);
+        if self.kept.is_empty() {
+            self.sink.end();
+        }
+        outcome
     }
 
     /// Writes all slices, or keeps what does not go in time.
@@ -168,8 +188,15 @@ impl<K: Sink> StreamSender<K> {
         descriptors: &[BorrowedFd<'_>],
         wait: Wait,
     ) -> Result<()> {
-        let written = self.sink.write(slices, descriptors, wait)?;
-        self.go_on(slices, written, wait)
+        self.sink.begin(slices.iter().map(|slice| slice.len()).sum(), wait)?;
+        let outcome = match self.sink.write(slices, descriptors, wait) {
+            Ok(written) => self.go_on(slices, written, wait),
+            Err(error) => Err(error),
+        };
+        if self.kept.is_empty() {
+            self.sink.end();
+        }
+        outcome
     }
 
     /// What becomes of a message of which so many bytes have gone.
@@ -258,7 +285,7 @@ impl<K: Sink> SendHalf for StreamSender<K> {
     }
 
     fn flush(&mut self, wait: Wait) -> Result<()> {
-        let mut flushed = 0;
+        let (mut flushed, had_kept) = (0, !self.kept.is_empty());
         let outcome = loop {
             if flushed == self.kept.len() {
                 break Ok(());
@@ -276,6 +303,9 @@ impl<K: Sink> SendHalf for StreamSender<K> {
             // Whoever reads from now on would read the rest of a message that it has not the beginning of.
             self.kept.clear();
             self.is_broken = true;
+        }
+        if had_kept && self.kept.is_empty() {
+            self.sink.end();
         }
         outcome
     }

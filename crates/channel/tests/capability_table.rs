@@ -27,6 +27,7 @@ const ADDRESSES: &[&str] = &[
     "eventfd:",
     "topic:x",
     "queue:x",
+    "latest:x",
     "rpc:x",
 ];
 
@@ -87,7 +88,9 @@ fn row(address: &str) -> String {
     if can.credentials {
         extras.push("credentials".to_owned());
     }
-    if !can.reliable {
+    if can.newest_wins {
+        extras.push("newest wins".to_owned());
+    } else if !can.reliable {
         extras.push("may lose".to_owned());
     }
     if let Some(most) = can.unmixed {

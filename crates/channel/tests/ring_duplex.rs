@@ -251,7 +251,7 @@ fn a_stopped_side_is_not_taken_for_dead() {
         let mut child = test.child("client").arg(place.text("")).spawn();
         let mut server = listener.accept().unwrap();
         child.expect("there");
-        child.signal(Signal::STOP);
+        child.stop();
         let soon = Deadline::after(Duration::from_millis(350));
         assert_eq!(server.receive_deadline(soon).unwrap_err().kind(), ErrorKind::TimedOut);
         child.signal(Signal::CONT);

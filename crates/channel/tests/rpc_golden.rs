@@ -4,9 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use twixt_channel::rpc::{self, Context, Ended, Error, Items};
-use twixt_channel::{Duplex, Listener, service};
+use twixt_channel::{Duplex, Listener, Receiver, Sender, service};
 use twixt_os::Deadline;
-use twixt_testkit::{test, unique_name};
+use twixt_testkit::{defer, test, unique_name};
 
 service! {
     trait Sums {
@@ -147,6 +147,68 @@ fn a_server_says_and_hears_these_bytes() {
 
     says(&mut client, &[&[11, 0, 0, 0, 0, 0, 0, 0]]);
     assert_eq!(thread.join().unwrap(), Ok(Ended::Closed));
+}
+
+/// Two mailboxes in shared memory, one each way, and what removes them.
+fn mailboxes() -> (Duplex, Duplex, impl Drop) {
+    let [there, back] = [unique_name(), unique_name()];
+    let open = |name: &str| {
+        let address: twixt_address::Address = format!("posix-shm:/{name}?create").parse().unwrap();
+        (Sender::open(&address).unwrap(), Receiver::open(&address).unwrap())
+    };
+    let ((to_server, at_server), (to_client, at_client)) = (open(&there), open(&back));
+    let cleanup = defer(move || {
+        for name in [there, back] {
+            let _ = std::fs::remove_file(format!("/dev/shm/{name}"));
+        }
+    });
+    ((to_server, at_client).into(), (to_client, at_server).into(), cleanup)
+}
+
+/// What this process says of itself in a greeting, computed from the description alone.
+fn this_process() -> Vec<u8> {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let started: u64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
+    let mut place = 0xcbf2_9ce4_8422_2325_u64;
+    let link = |name| std::fs::read_link(name).unwrap_or_default().into_os_string().into_encoded_bytes();
+    let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap();
+    for byte in [boot, link("/proc/self/ns/pid"), link("/proc/self/ns/time")].concat() {
+        place = (place ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    join(&[&place.to_le_bytes(), &started.to_le_bytes(), &std::process::id().to_le_bytes(), &[0; 4]])
+}
+
+#[test]
+fn over_mailboxes_both_say_which_process_they_are() {
+    let _test = test!();
+    let (client, mut peer, _cleanup) = mailboxes();
+    let said = |kind, code, nonce: &[u8], longest| {
+        let mut greeting = greeting(kind, code, nonce, longest);
+        greeting[38] = 24;
+        join(&[&greeting, &this_process()])
+    };
+    let serving = thread::spawn(move || {
+        let open = peer.receive().unwrap().into_bytes();
+        let longest = open[32..36].try_into().unwrap();
+        assert_eq!(open, said(1, 1, &open[16..24], longest));
+        peer.send(&said(2, 0, &open[16..24], LONGEST)).unwrap();
+        assert_eq!(peer.receive().unwrap().bytes()[..2], [11, 0]);
+    });
+    drop(SumsClient::open(client).unwrap());
+    serving.join().unwrap();
+
+    let (mut client, mut server, _cleanup) = mailboxes();
+    let thread = thread::spawn(move || Plain.into_server().serve(&mut server));
+    client.send(&said(1, 1, b"12345678", LONGEST)).unwrap();
+    let welcome = client.receive().unwrap().into_bytes();
+    let longest = welcome[32..36].try_into().unwrap();
+    assert_eq!(welcome, said(2, 0, b"12345678", longest));
+    // A process of that number that was started at another time is another process: this client has gone.
+    let mut other = said(1, 1, b"12345678", LONGEST);
+    let started = other.len() - 16;
+    other[started] ^= 1;
+    client.send(&other).unwrap();
+    assert_eq!(thread.join().unwrap(), Ok(Ended::PeerGone));
 }
 
 #[test]

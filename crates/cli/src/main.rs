@@ -22,6 +22,7 @@ mod output;
 mod pace;
 mod progress;
 mod stop;
+mod streams;
 mod undelivered;
 
 fn main() -> ExitCode {
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         return exit;
     }
     let arguments = args::Arguments::parse();
-    match command::run(arguments.command) {
+    match streams::check(&arguments.command).and_then(|()| command::run(arguments.command)) {
         Ok(exit) => exit.into(),
         Err(error) if output::is_broken_pipe(&error) => exit::Exit::Success.into(),
         Err(error) => {

@@ -55,6 +55,8 @@ fn a_list_says_what_each_is_and_can() {
     assert_eq!(names, ["unix", "posix-mq"]);
     assert!(rows.iter().all(|row| row["schema"] == 1 && row["kind"] == "transport"));
     assert!(rows[0]["patterns"].as_array().unwrap().contains(&"rtt".into()));
+    let all = lines(run("bench --list --json"));
+    assert!(all.iter().all(|row| row["about"].as_str().is_some_and(|about| !about.is_empty())), "{list}");
 }
 
 #[test]

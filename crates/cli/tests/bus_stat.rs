@@ -64,7 +64,7 @@ fn columns_are_aligned_and_lag_is_what_waits() {
     let bus = Bus::new();
     let subscriber = bus.start("recv --create topic:x");
     bus.wait_for("topic:x", "subscriber", 1);
-    subscriber.signal(Signal::STOP);
+    subscriber.stop();
     bus.run("send topic:x 1 2 3 4 5").well();
     let table = bus.run("stat -o lag,role,messages topic:x").well();
     assert_eq!(table, "LAG  ROLE        MESSAGES\n  -  publisher          5\n320  subscriber         0\n");

@@ -117,7 +117,7 @@ fn a_publisher_waits_for_the_slow_and_not_for_the_dead() {
     bus.run("mk topic:x --capacity 4k").well();
     let slow = bus.start("recv topic:x");
     bus.wait_for("topic:x", "subscriber", 1);
-    slow.signal(Signal::STOP);
+    slow.stop();
     let ended = bus.feed("send topic:x --timeout 50ms", &lines(1..=1000));
     assert_eq!(ended.code, Some(4), "{ended:?}");
     assert!(ended.stderr.contains("was not sent, the "), "{ended:?}");
@@ -141,7 +141,7 @@ fn who_does_not_want_to_be_waited_for_misses_the_oldest_and_is_told() {
     publisher.tell("1");
     let first: Value = serde_json::from_str(&subscriber.line().expect("a message")).unwrap();
     assert_eq!(first["sequence"], 0);
-    subscriber.signal(Signal::STOP);
+    subscriber.stop();
     for number in 2..=1000 {
         publisher.tell(&number.to_string());
     }
@@ -234,7 +234,7 @@ fn it_is_made_as_it_was_asked_for() {
     // No send waits with a budget.
     let slow = bus.start("recv topic:a");
     bus.wait_for("topic:a", "subscriber", 1);
-    slow.signal(Signal::STOP);
+    slow.stop();
     let ended = bus.feed("send topic:a", &lines(1..=5000));
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("?budget"), "{ended:?}");

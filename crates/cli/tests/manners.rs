@@ -37,6 +37,27 @@ fn head_has_what_it_wants() {
 }
 
 #[test]
+fn what_a_closed_stream_would_lose_is_refused_before_it_is_taken() {
+    let _test = test!();
+    let address = format!("posix-mq:/{}", unique_name());
+    let _remove = remove_at_end(&address);
+    run(&format!("send {address}?create kept")).well();
+    let shell = |line: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line, env!("CARGO_BIN_EXE_twixt"), &address]).stdin(Stdio::null());
+        end(shell)
+    };
+    shell(r#""$0" recv "$1" -n 1 >&-"#).fails(2, "standard output: it was closed");
+    shell(r#""$0" recv "$1" --json -n 1 >&-"#).fails(2, "standard output: it was closed");
+    shell(r#""$0" call unix:@nobody hello >&-"#).fails(2, "standard output: it was closed");
+    shell(r#""$0" send "$1" <&-"#).fails(2, "standard input: it was closed");
+    shell(r#""$0" send "$1" 'from an argument' <&-"#).well();
+    assert_eq!(run(&format!("recv {address} -n 1")).well(), "kept\n");
+    // What the user throws away, also through a descriptor such as the runtime would open, is thrown away.
+    shell(r#"exec 3<>/dev/null; "$0" recv "$1" -n 1 >&3"#).well();
+}
+
+#[test]
 fn colour_is_for_terminals() {
     let _test = test!();
     let mut command = twixt(["signal", "list"]);

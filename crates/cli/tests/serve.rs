@@ -142,6 +142,64 @@ fn each_message_of_a_connection_has_one() {
 }
 
 #[test]
+fn those_who_say_nothing_hold_up_nobody() {
+    let _test = test!();
+    let (_scratch, path) = socket();
+    let address = format!("unix:{path}?framing=lines");
+    let service = Service::of(&["--per-message", "--max", "1", &address], "tr a-z A-Z; echo");
+    let descriptors = || fs::read_dir(format!("/proc/{}/fd", service.pid())).unwrap().count();
+    let threads = || fs::read_dir(format!("/proc/{}/task", service.pid())).unwrap().count();
+    let (open, running) = (descriptors(), threads());
+    let mut silent: Vec<_> = (0..200).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    // Half a message is none yet.
+    silent[7].write_all(b"half").unwrap();
+    for _ in 0..3 {
+        assert_eq!(run(&format!("call unix:{path} --framing lines word")).well(), "WORD\n");
+    }
+    // Each of them is heard when it has something to say, and two messages at once are two.
+    for (number, connection) in silent.iter_mut().enumerate().step_by(50) {
+        write!(connection, "number {number}\nanother\n").unwrap();
+        let mut reader = BufReader::new(connection.try_clone().unwrap());
+        for expected in [format!("NUMBER {number}\n"), "ANOTHER\n".to_owned()] {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            assert_eq!(line, expected);
+        }
+    }
+    silent[7].write_all(b"way\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(&silent[7]).read_line(&mut line).unwrap();
+    assert_eq!(line, "HALFWAY\n");
+    // What has gone leaves nothing behind.
+    drop(silent);
+    while descriptors() > open || threads() > running {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    service.ends(Signal::TERM);
+}
+
+#[test]
+fn more_connections_than_descriptors_wait() {
+    let _test = test!();
+    let (_scratch, path) = socket();
+    let mut shell = Command::new("sh");
+    let script = "ulimit -n 64; exec \"$0\" serve --per-message \"$1\" -- cat";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_twixt"), &format!("unix:{path}?framing=lines")]);
+    let service = Service::start(shell);
+    service.says("no more than");
+    let mut silent: Vec<_> = (0..30).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    service.says("no more than");
+    // The last ones are let in when the first have gone.
+    let mut last = silent.pop().unwrap();
+    last.write_all(b"hello\n").unwrap();
+    drop(silent);
+    let mut line = String::new();
+    BufReader::new(&last).read_line(&mut line).unwrap();
+    assert_eq!(line, "hello\n");
+    service.ends(Signal::TERM);
+}
+
+#[test]
 fn datagrams_are_answered() {
     let _test = test!();
     let (scratch, path) = socket();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::fs::FileType;
 use twixt_address::{Address, BusName, Endpoint};
-use twixt_bus::{Capacity, Kind, Options, Place, Role, State};
+use twixt_bus::{Capacity, Kind, Options, Place, Role};
 use twixt_os::{ErrorKind, Mechanism, Mode, Object};
 
 use crate::find::{FIND, Inode, look};
@@ -98,14 +98,21 @@ impl Site {
         let mut users = Users { unreadable: stat.unreadable, ..Users::default() };
         for participant in stat.participants.iter().filter(|it| it.state.lives()) {
             let pid = participant.pid.and_then(|pid| i32::try_from(pid).ok());
-            users.add(pid, uses(participant.role));
+            for &used in uses(participant.role) {
+                users.add(pid, used);
+            }
         }
         Ok(users)
     }
 }
 
-fn uses(role: Role) -> Use {
-    if role.sends() { Use::Sends } else { Use::Receives }
+fn uses(role: Role) -> &'static [Use] {
+    match (role.sends(), role.receives()) {
+        (true, false) => &[Use::Sends],
+        (false, true) => &[Use::Receives],
+        (true, true) => &[Use::Sends, Use::Receives],
+        (false, false) => &[Use::Serves],
+    }
 }
 
 /// Refuses a name that has two ways to say how much may wait.

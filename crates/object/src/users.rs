@@ -54,11 +54,11 @@ pub enum Use {
     MapsReadOnly,
     /// It has the object mapped or attached, for writing too.
     Maps,
-    /// It takes part in the name on the bus as one that sends: publisher, producer, writer.
+    /// It takes part in the name on the bus as one that sends: publisher, producer, writer, an end of a connection.
     Sends,
-    /// It takes part in the name on the bus as one that receives: subscriber, consumer, reader.
+    /// It takes part in the name on the bus as one that receives: subscriber, consumer, reader, an end of a connection.
     Receives,
-    /// It has the socket open that is bound to the path.
+    /// It has the socket open that is bound to the path, or accepts connections to the name on the bus.
     Serves,
     /// It holds a lock.
     HoldsLock(lock::Kind),

@@ -16,12 +16,19 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 ///
 /// A guard that remembers it can tell, when it is dropped, whether it is the original or a forked child's copy, which
 /// must release nothing. 0 if the kernel gave no memory to keep it in: then nothing can be told.
+#[inline]
 pub fn epoch() -> u64 {
-    let Ok(word) = EPOCH.get_or_make() else { return 0 };
-    let epoch = word.load(Ordering::Relaxed);
-    if epoch != 0 {
-        return epoch;
+    match EPOCH.get().map_or(0, |word| word.load(Ordering::Relaxed)) {
+        0 => begin(),
+        epoch => epoch,
     }
+}
+
+/// Gives the process its epoch.
+#[cold]
+#[inline(never)]
+fn begin() -> u64 {
+    let Ok(word) = EPOCH.get_or_make() else { return 0 };
     let fresh = NEXT.fetch_add(1, Ordering::Relaxed);
     // Threads may arrive here together: the first one's number counts.
     match word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {

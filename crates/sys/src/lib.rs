@@ -19,6 +19,8 @@ pub mod process_memory;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+#[cfg(feature = "start")]
+pub mod start;
 pub mod sysv;
 pub mod trace;
 pub mod usage;

@@ -26,6 +26,80 @@ pub fn fill(words: &[AtomicU64], value: u64) {
     }
 }
 
+/// Stores bytes in words, as relaxed stores do; a last word that they do not fill has zeros behind them. What has no room is
+/// left out.
+#[inline(always)]
+pub fn copy_in(words: &[AtomicU64], bytes: &[u8]) {
+    let (lines, rest) = words.as_chunks::<LINE>();
+    let (full, tail) = bytes.as_chunks::<{ 8 * LINE }>();
+    let count = lines.len().min(full.len());
+    for (line, bytes) in lines.iter().zip(full) {
+        line::store(line, bytes);
+    }
+    // At most one of both has lines left; then the words are those of a line, or the bytes are.
+    let (words, bytes) =
+        if count < lines.len() { (&lines[count][..], tail) } else { (rest, &bytes[8 * LINE * count..]) };
+    copy_in_words(words, bytes);
+}
+
+/// The rest, of less than a line.
+#[inline(always)]
+fn copy_in_words(words: &[AtomicU64], bytes: &[u8]) {
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (word, chunk) in words.iter().zip(chunks) {
+        word.store(u64::from_ne_bytes(*chunk), Relaxed);
+    }
+    if !rest.is_empty()
+        && let Some(word) = words.get(chunks.len())
+    {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        word.store(u64::from_ne_bytes(last), Relaxed);
+    }
+}
+
+/// Loads bytes from words, as relaxed loads do; what is not there comes out as zeros.
+#[inline(always)]
+pub fn copy_out(words: &[AtomicU64], bytes: &mut [u8]) {
+    let (lines, _) = words.as_chunks::<LINE>();
+    let (full, _) = bytes.as_chunks_mut::<{ 8 * LINE }>();
+    for (line, bytes) in lines.iter().zip(full) {
+        *bytes = line::load_bytes(line);
+    }
+    let done = LINE * lines.len().min(bytes.len() / (8 * LINE));
+    copy_out_words(&words[done..], &mut bytes[8 * done..]);
+}
+
+#[inline(always)]
+fn copy_out_words(words: &[AtomicU64], bytes: &mut [u8]) {
+    let mut words = words.iter().map(|word| word.load(Relaxed).to_ne_bytes());
+    let (chunks, rest) = bytes.as_chunks_mut::<8>();
+    for chunk in chunks {
+        *chunk = words.next().unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        let last = words.next().unwrap_or_default();
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
+}
+
+/// Calls `each` with the words, eight at a time, and then with those that are left over, if any: loaded each once, as by
+/// relaxed loads.
+#[inline(always)]
+pub fn by_lines(words: &[AtomicU64], mut each: impl FnMut(&[u64])) {
+    let (lines, rest) = words.as_chunks::<LINE>();
+    for line in lines {
+        each(&line::load(line));
+    }
+    if !rest.is_empty() {
+        let mut left = [0; LINE];
+        for (word, from) in left.iter_mut().zip(rest) {
+            *word = from.load(Relaxed);
+        }
+        each(&left[..rest.len()]);
+    }
+}
+
 /// Whether each word is `value`, each being looked at, as by relaxed loads.
 #[inline(always)]
 pub fn are_all(words: &[AtomicU64], value: u64) -> bool {
@@ -86,6 +160,64 @@ mod line {
     }
 
     #[inline(always)]
+    pub(super) fn store(line: &[AtomicU64; LINE], bytes: &[u8; 8 * LINE]) {
+        // SAFETY: the bytes may be read, the eight words may be written through a shared reference, being atomics, and the
+        // stores are no accesses of the language's, as in `fill`.
+        unsafe {
+            asm!(
+                "movups {a}, [{bytes}]",
+                "movups {b}, [{bytes} + 16]",
+                "movups {c}, [{bytes} + 32]",
+                "movups {d}, [{bytes} + 48]",
+                "movups [{line}], {a}",
+                "movups [{line} + 16], {b}",
+                "movups [{line} + 32], {c}",
+                "movups [{line} + 48], {d}",
+                line = in(reg) line.as_ptr(),
+                bytes = in(reg) bytes.as_ptr(),
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline(always)]
+    fn vectors(line: &[AtomicU64; LINE]) -> [__m128i; 4] {
+        let (a, b, c, d);
+        // SAFETY: the eight words are borrowed, and the loads are no accesses of the language's, as in `are_all`.
+        unsafe {
+            asm!(
+                "movups {a}, [{line}]",
+                "movups {b}, [{line} + 16]",
+                "movups {c}, [{line} + 32]",
+                "movups {d}, [{line} + 48]",
+                line = in(reg) line.as_ptr(),
+                a = out(xmm_reg) a,
+                b = out(xmm_reg) b,
+                c = out(xmm_reg) c,
+                d = out(xmm_reg) d,
+                options(nostack, preserves_flags, readonly),
+            );
+        }
+        [a, b, c, d]
+    }
+
+    #[inline(always)]
+    pub(super) fn load(line: &[AtomicU64; LINE]) -> [u64; LINE] {
+        // SAFETY: any bits are numbers.
+        unsafe { core::mem::transmute(vectors(line)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn load_bytes(line: &[AtomicU64; LINE]) -> [u8; 8 * LINE] {
+        // SAFETY: any bits are bytes.
+        unsafe { core::mem::transmute(vectors(line)) }
+    }
+
+    #[inline(always)]
     pub(super) fn are_all(lines: &[[AtomicU64; LINE]], value: u64) -> bool {
         let vector = twice(value);
         let mut difference = zero();
@@ -127,6 +259,26 @@ mod line {
         lines.as_flattened().iter().for_each(|word| word.store(value, Relaxed));
     }
 
+    pub(super) fn store(line: &[AtomicU64; LINE], bytes: &[u8; 8 * LINE]) {
+        let (chunks, _) = bytes.as_chunks::<8>();
+        for (word, chunk) in line.iter().zip(chunks) {
+            word.store(u64::from_ne_bytes(*chunk), Relaxed);
+        }
+    }
+
+    pub(super) fn load(line: &[AtomicU64; LINE]) -> [u64; LINE] {
+        core::array::from_fn(|at| line[at].load(Relaxed))
+    }
+
+    pub(super) fn load_bytes(line: &[AtomicU64; LINE]) -> [u8; 8 * LINE] {
+        let mut bytes = [0; 8 * LINE];
+        let (chunks, _) = bytes.as_chunks_mut::<8>();
+        for (chunk, word) in chunks.iter_mut().zip(line) {
+            *chunk = word.load(Relaxed).to_ne_bytes();
+        }
+        bytes
+    }
+
     pub(super) fn are_all(lines: &[[AtomicU64; LINE]], value: u64) -> bool {
         let words = lines.as_flattened().iter();
         words.fold(0, |difference, word| difference | word.load(Relaxed) ^ value) == 0
@@ -153,6 +305,39 @@ mod tests {
                     assert_eq!(word.load(Relaxed), expected, "word {index} of {len} from {start}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn bytes_go_in_and_come_out() {
+        let bytes: Vec<u8> = (0..200).map(|it| it as u8 + 1).collect();
+        for len in 0..200 {
+            for room_len in [0, 1, 7, 8, 9, 15, 16, 24, 26] {
+                let words = room(room_len + 1);
+                copy_in(&words[..room_len], &bytes[..len]);
+                let held = len.min(8 * room_len);
+                let mut out = vec![0xff; len];
+                copy_out(&words[..room_len], &mut out);
+                assert_eq!(out[..held], bytes[..held], "{len} bytes, {room_len} words");
+                assert!(out[held..].iter().all(|&byte| byte == 0), "{len} bytes, {room_len} words");
+                for (index, word) in words.iter().enumerate().skip(len.div_ceil(8)) {
+                    assert_eq!(word.load(Relaxed), index as u64, "word {index} of {len} bytes");
+                }
+                if held % 8 != 0 {
+                    let last = words[held / 8].load(Relaxed).to_ne_bytes();
+                    assert!(last[held % 8..].iter().all(|&byte| byte == 0), "{len} bytes, {room_len} words");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_have_every_word_once() {
+        for len in 0..40 {
+            let words = room(len + 1);
+            let mut seen = Vec::new();
+            by_lines(&words[1..], |line| seen.extend_from_slice(line));
+            assert_eq!(seen, (1..=len as u64).collect::<Vec<_>>());
         }
     }
 

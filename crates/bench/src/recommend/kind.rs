@@ -21,7 +21,8 @@ impl Kind {
     pub fn of(transport: &str) -> Option<Self> {
         let text = match transport.split_once(':') {
             Some(_) => transport,
-            None => Scheme::of(transport)?.example,
+            // The bus is measured by its own interface, and is reached by an address all the same.
+            None => Scheme::of(transport.strip_prefix("bus-").unwrap_or(transport))?.example,
         };
         let scheme = Scheme::of(text.split(':').next()?)?;
         let address: Address = text.parse().ok()?;
@@ -57,8 +58,7 @@ impl Kind {
             Need::Persistence => can.persistence != Persistence::Process,
             Need::ManySenders => can.senders == Parties::Many,
             Need::ManyReceivers => can.receivers == Parties::Many,
-            // Of several receivers each message reaches one.
-            Need::FanOut => false,
+            Need::FanOut => can.receivers == Parties::All,
             Need::Reliable => can.reliable,
             // Where several senders share a stream of bytes, one that is killed may leave a part of a message between theirs.
             Need::CrashSafe => {
@@ -86,5 +86,25 @@ impl Kind {
             && !self.address.contains("create");
         let create = if creates { "--create " } else { "" };
         vec![format!("twixt recv {create}{address}"), format!("twixt send {address} hello")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bus_is_known_by_its_addresses() {
+        let topic = Kind::of("bus-topic").unwrap();
+        assert_eq!(topic.scheme.name, "topic");
+        assert!(topic.has(Need::FanOut) && topic.has(Need::CrashSafe) && !topic.has(Need::ManyReceivers));
+        let queue = Kind::of("bus-queue").unwrap();
+        assert!(queue.has(Need::ManyReceivers) && queue.has(Need::Persistence) && !queue.has(Need::FanOut));
+        assert!(topic.commands()[0].starts_with("twixt recv --create topic:"), "{:?}", topic.commands());
+    }
+
+    #[test]
+    fn what_is_no_address_is_not_known() {
+        assert!(Kind::of("floor-ring").is_none() && Kind::of("process-vm").is_none());
     }
 }

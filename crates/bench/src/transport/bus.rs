@@ -175,9 +175,18 @@ impl In {
             Err(error) => return Err(failed(error)),
         };
         let (number, is_whole) = if self.words > 1 {
-            let (mut number, mut difference) = (None, 0);
-            sample.read_words(|word| difference |= word ^ *number.get_or_insert(word)).map_err(failed)?;
-            (number.unwrap_or_default(), difference == 0)
+            let mut first = None;
+            let mut differences = [0; 8];
+            sample
+                .read_lines(|line| {
+                    let number = *first.get_or_insert(line[0]);
+                    for (difference, word) in differences.iter_mut().zip(line) {
+                        *difference |= word ^ number;
+                    }
+                })
+                .map_err(failed)?;
+            // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
+            (first.unwrap_or_default(), differences.iter().fold(0, |all, it| all | it) == 0)
         } else {
             (sample.first_word().map_err(failed)?, true)
         };

@@ -15,7 +15,7 @@ const LAST: u64 = (1 << 55) - 1;
 const LINE: usize = 8;
 
 /// Where things stand in the control block.
-pub(super) mod control {
+pub(crate) mod control {
     pub(crate) const CURRENT: usize = 0;
     pub(crate) const BYTES: usize = 1;
     pub(crate) const STATE: usize = 8;
@@ -46,7 +46,8 @@ fn packed(number: u64, buffer: usize) -> u64 {
     number << 8 | buffer as u64
 }
 
-fn number_of(word: u64) -> u64 {
+/// The version that a word names, of those that name a buffer, too.
+pub(crate) fn number_of(word: u64) -> u64 {
     word >> 8
 }
 

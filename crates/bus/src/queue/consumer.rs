@@ -2,7 +2,6 @@
 
 use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -23,6 +22,7 @@ use crate::wait::{Patience, Place, Stopped, Waiting};
 use crate::words::{Foreign, Words};
 
 use super::aside::Aside;
+use super::basket::Basket;
 use super::claim::{Claim, Visibility};
 use super::picker::{Held, Picker};
 use super::seat::{self, ring_filled, ring_room};
@@ -81,9 +81,11 @@ pub struct Consumer {
     turn: Cell<usize>,
     streak: Cell<usize>,
     /// What was taken and not handed out yet.
-    basket: RefCell<VecDeque<Taken>>,
+    basket: RefCell<Basket>,
     aside: Aside,
     roster: Cell<u32>,
+    /// Whether more take part than there are processors.
+    is_crowded: Cell<bool>,
     prefetch: usize,
     patience: RefCell<Patience>,
     visibility: Option<Visibility>,
@@ -161,9 +163,10 @@ impl Consumer {
             known: Cell::new(0),
             turn: Cell::new(index),
             streak: Cell::new(0),
-            basket: RefCell::default(),
+            basket: RefCell::new(Basket::new(how.prefetch)),
             aside: Aside::new(name.clone(), options.place.clone()),
             roster: Cell::new(site.hints.roster()),
+            is_crowded: Cell::new(false),
             prefetch: how.prefetch,
             patience: RefCell::new(Patience::new(how.waiting)),
             visibility: visibility
@@ -231,10 +234,11 @@ impl Consumer {
         if self.received.get().is_multiple_of(BUSY) {
             self.tend_if_due()?;
         }
-        let taken = match self.look() {
-            Some(Next::Taken(taken)) => taken,
-            Some(Next::Error(error)) => return Err(error),
-            None => self.wait(wait)?,
+        let taken = loop {
+            if let Some(taken) = self.next_in_basket() {
+                break taken;
+            }
+            self.fetch(wait)?;
         };
         self.received.set(self.received.get().wrapping_add(1));
         self.counters[page::RECEIVED].store(self.received.get(), Ordering::Relaxed);
@@ -334,14 +338,7 @@ impl Consumer {
             self.site.hints.ask_for_fences();
         }
         // What is found is taken, and handed out by the next receive.
-        let is_ready = match self.look() {
-            Some(Next::Taken(taken)) => {
-                self.basket.borrow_mut().push_front(taken);
-                true
-            }
-            Some(Next::Error(error)) => return Err(error),
-            None => false,
-        };
+        let is_ready = self.look().transpose()?.is_some();
         if is_ready {
             let _ = rustix::io::write(bell, &[1]);
         }
@@ -375,51 +372,47 @@ impl Consumer {
             .with_advice("open it anew after the fork")
     }
 
+    /// Sees to it that there is something in the basket.
     #[inline(never)]
-    fn wait(&self, wait: Wait) -> Result<Taken> {
+    fn fetch(&self, wait: Wait) -> Result<()> {
+        if let Some(found) = self.look() {
+            return found;
+        }
         self.tend_if_due()?;
-        let next = if wait.is_never() {
-            match self.look() {
-                Some(next) => next,
-                None => {
-                    let why = "there is no message";
-                    return Err(refused(RECEIVE, &self.site.object, ErrorKind::WouldBlock, why));
+        if wait.is_never() {
+            return self.look().unwrap_or_else(|| {
+                let why = "there is no message";
+                Err(refused(RECEIVE, &self.site.object, ErrorKind::WouldBlock, why))
+            });
+        }
+        let own = pinned();
+        let shares_cpu = own != 0 && self.sources().any(|it| it.peer.header(header::PINNED) == own);
+        let place = Place { bell: &self.site.hints.filled, hints: &self.site.hints, shares_cpu };
+        let mut patience = self.patience.borrow_mut();
+        patience.crowd(self.is_crowded.get());
+        let parks = patience.parks;
+        let found = patience.wait(
+            &place,
+            wait,
+            || self.look(),
+            || {
+                self.tend(MANY).map_err(Ended::Error)?;
+                for source in self.sources() {
+                    source.picker.mend();
                 }
-            }
-        } else {
-            let own = pinned();
-            let shares_cpu = own != 0 && self.sources().any(|it| it.peer.header(header::PINNED) == own);
-            let place = Place { bell: &self.site.hints.filled, hints: &self.site.hints, shares_cpu };
-            let mut patience = self.patience.borrow_mut();
-            let parks = patience.parks;
-            let next = patience.wait(
-                &place,
-                wait,
-                || self.look(),
-                || {
-                    self.tend(MANY).map_err(Ended::Error)?;
-                    for source in self.sources() {
-                        source.picker.mend();
-                    }
-                    Ok(self.look())
-                },
-            );
-            self.count(page::PARKS, patience.parks - parks);
-            match next {
-                Ok(next) => next,
-                Err(Ended::Error(error)) => return Err(error),
-                Err(Ended::Stopped(stopped)) => return Err(stopped.error(RECEIVE, &self.site.object)),
-            }
-        };
-        match next {
-            Next::Taken(taken) => Ok(taken),
-            Next::Error(error) => Err(error),
+                Ok(self.look())
+            },
+        );
+        self.count(page::PARKS, patience.parks - parks);
+        match found {
+            Ok(found) => found,
+            Err(Ended::Error(error)) => Err(error),
+            Err(Ended::Stopped(stopped)) => Err(stopped.error(RECEIVE, &self.site.object)),
         }
     }
 
-    /// What there is, if there is something.
-    #[inline]
-    fn look(&self) -> Option<Next> {
+    /// Looks whether there is something, and puts it into the basket.
+    fn look(&self) -> Option<Result<()>> {
         let found = self.look_at_known();
         if found.is_some() || self.roster.get() == self.site.hints.roster() {
             return found;
@@ -427,29 +420,26 @@ impl Consumer {
         // Once: anybody may change the roster as fast as one looks.
         match self.look_around() {
             Ok(()) => self.look_at_known(),
-            Err(error) => Some(Next::Error(error)),
+            Err(error) => Some(Err(error)),
         }
     }
 
-    #[inline]
-    fn look_at_known(&self) -> Option<Next> {
-        loop {
-            if let Some(taken) = self.next_in_basket() {
-                return Some(Next::Taken(taken));
-            }
-            match self.fill_basket() {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Next::Error(error)),
-            }
+    fn look_at_known(&self) -> Option<Result<()>> {
+        if !self.basket.borrow().is_empty() {
+            return Some(Ok(()));
+        }
+        match self.fill_basket() {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
         }
     }
 
     /// What was taken in advance and is still this consumer's.
-    #[inline]
+    #[inline(always)]
     fn next_in_basket(&self) -> Option<Taken> {
         loop {
-            let mut taken = self.basket.borrow_mut().pop_front()?;
+            let mut taken = self.basket.borrow_mut().pop()?;
             let retries = self.site.charter.retries;
             if retries > 0 && taken.held.claim.count() > u64::from(retries) {
                 self.put_aside(taken);
@@ -472,13 +462,14 @@ impl Consumer {
         let count = self.known.get();
         let time = self.time();
         let mut basket = self.basket.borrow_mut();
+        basket.clear();
         for step in 0..count {
             let at = (self.turn.get() + step) % count;
             let source = self.source(at);
             if source.is_banned.get() {
                 continue;
             }
-            let add = |held| basket.push_back(Taken { source: at, held });
+            let add = |held| basket.push(Taken { source: at, held });
             let Ok(picked) = source.picker.pick(self.index, time, self.prefetch, add) else {
                 source.is_banned.set(true);
                 let why = format!("its producer {} wrote what makes no sense", source.index);
@@ -514,6 +505,7 @@ impl Consumer {
                 }
             }
         }
+        self.is_crowded.set(seat::is_crowded(&self.site));
         if self.site.has_name() { Ok(()) } else { Err(self.site.removed(RECEIVE)) }
     }
 
@@ -722,12 +714,6 @@ pub(super) fn source(site: &Site, index: usize) -> Result<Option<Source>> {
     }))
 }
 
-/// What there is.
-enum Next {
-    Taken(Taken),
-    Error(Error),
-}
-
 /// Why a wait ended.
 enum Ended {
     Stopped(Stopped),
@@ -764,7 +750,7 @@ impl Drop for Consumer {
             return;
         }
         let basket = core::mem::take(&mut *self.basket.borrow_mut());
-        for taken in &basket {
+        for taken in basket.rest() {
             self.untake(taken);
         }
         for taken in self.aside.take() {

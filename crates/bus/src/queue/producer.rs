@@ -240,6 +240,7 @@ impl Producer {
             return Err(self.site.removed(SEND));
         }
         self.shares_cpu.set(seat::is_pinned_with_a_consumer(&self.site));
+        self.patience.borrow_mut().crowd(seat::is_crowded(&self.site));
         Ok(())
     }
 

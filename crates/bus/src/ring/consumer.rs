@@ -3,8 +3,9 @@
 use crate::sync::{Ordering, fence, order};
 use crate::words::{Foreign, View};
 
-use super::frame::{About, Flags, payload_at, reserved, tag};
-use super::{Checkpoint, Geometry, Life, control, distance};
+use super::frame::{About, BACK, Flags, reserved, tag};
+use super::lag::Lag;
+use super::{Checkpoint, Geometry, HEADER, LINE, Life, control, distance};
 
 /// Follows one producer.
 #[derive(Clone)]
@@ -15,36 +16,41 @@ pub(crate) struct Consumer {
     pub(super) position: u64,
     /// The number that comes next, once one was seen.
     pub(super) expected: Option<u64>,
+    /// Of the message that was found last: its number, and what it is like.
+    sequence: u64,
+    shape: Shape,
     lag: Lag,
 }
 
-/// Letting the producer get ahead.
+/// What the frame before was like: the next one is mostly like it.
 ///
-/// A consumer that is faster than the producer polls the very line that is being written, so that each message waits for its
-/// line to go to and fro: an order of magnitude. When messages come one upon the other, it looks at a line further on
-/// instead, and goes on when that changes, or has not for a while. Those that are waited for one by one come later than it
-/// takes to call that a stream.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lag {
-    /// How often it found nothing since it found something.
-    misses: u32,
-    /// How often in a row something came at once.
-    streak: u32,
-    /// How often it still looks at the line further on.
-    left: u32,
-    /// The first word of that line, and what it was.
-    at: usize,
-    was: u64,
+/// Where a frame begins would otherwise be known only when the header of the one before it has come from another processor,
+/// one after the other. Having compared them, a processor goes on with what it knows, and fetches several at a time.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    about: u64,
+    len: usize,
+    lines: u64,
+    is_below: bool,
 }
 
-/// How many lines it looks further on.
-const AHEAD: u64 = 64;
-/// How often it does.
-const LOOKS: u32 = 48;
-/// After how many misses a message has not come at once.
-const AT_ONCE: u32 = 3;
-/// How many messages that came at once are a stream.
-const STREAM: u32 = 4;
+impl Shape {
+    /// Whether a frame is like this.
+    #[inline(always)]
+    fn is_of(self, about: u64) -> bool {
+        (about ^ self.about) & !BACK == 0
+    }
+
+    fn of(about: About) -> Self {
+        let is_below = about.flags.contains(Flags::BELOW);
+        Self { about: about.word(), len: about.len, lines: about.lines(), is_below }
+    }
+
+    /// A message without bytes.
+    fn empty() -> Self {
+        Self::of(About { len: 0, back: 0, flags: Flags::empty() })
+    }
+}
 
 /// What stands at a consumer's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +75,15 @@ pub(crate) struct Frame {
     pub(crate) len: usize,
     /// Where the next frame begins.
     next: u64,
-    flags: Flags,
+    /// Whether the payload begins at the next line.
+    is_below: bool,
 }
 
 impl Frame {
+    /// Where the next one begins.
     #[inline(always)]
-    fn new(position: u64, about: About, sequence: u64) -> Self {
-        let next = position.wrapping_add(about.lines());
-        Self { position, sequence, len: about.len, next, flags: about.flags }
+    pub(crate) fn next(&self) -> u64 {
+        self.next
     }
 }
 
@@ -95,7 +102,16 @@ impl Consumer {
     /// Begins at a position.
     pub(crate) fn new(geometry: Geometry, ring: Foreign, words: Foreign, position: u64) -> Option<Self> {
         let fits = ring.len() == geometry.words() && words.len() == super::CONTROL;
-        fits.then_some(Self { geometry, ring, control: words, position, expected: None, lag: Lag::default() })
+        fits.then(|| Self {
+            geometry,
+            ring,
+            control: words,
+            position,
+            expected: None,
+            sequence: 0,
+            shape: Shape::empty(),
+            lag: Lag::default(),
+        })
     }
 
     /// Begins with the first message of all incarnations: for those that were there before the ring was.
@@ -218,8 +234,32 @@ impl Consumer {
         distance(self.position, self.newest().head).max(0).cast_unsigned()
     }
 
-    /// What comes next. Frames without a message are passed over, at most a whole ring of them at a time.
+    /// Whether a message stands there that is like the one before: the usual case. If so it is at [`hand`](Self::hand).
+    /// Otherwise nothing is said: see [`look`](Self::look).
     #[inline(always)]
+    pub(crate) fn finds(&mut self) -> bool {
+        if !self.lag.is_idle() && self.lag.is_on() && self.lag.goes_on(self.ring.load(self.lag.at())) {
+            return false;
+        }
+        let slot = self.geometry.slot(self.position);
+        let Some(line) = self.ring.line(slot as usize) else { return false };
+        if line.load::<0>() != tag(self.position) {
+            return false;
+        }
+        // Pairs with the Release of the tag in `Producer::publish`.
+        if order::LOOK {
+            fence(Ordering::Acquire);
+        }
+        if !self.shape.is_of(line.load::<1>()) || slot + self.shape.lines > self.geometry.lines() {
+            return false;
+        }
+        self.sequence = line.load::<2>();
+        self.lag.hits();
+        true
+    }
+
+    /// What comes next. Frames without a message are passed over, at most a whole ring of them at a time.
+    #[inline]
     pub(crate) fn look(&mut self) -> Look {
         let at = self.geometry.word(self.position);
         let found = self.ring.load(at);
@@ -230,78 +270,48 @@ impl Consumer {
         if order::LOOK {
             fence(Ordering::Acquire);
         }
-        let about = About::of(self.ring.load(at + 1));
-        if about.flags.intersects(Flags::SKIP | Flags::BROKEN) || !about.fits(self.geometry, self.position) {
-            return self.look_further(about);
+        self.lag.hits();
+        let about = self.ring.load(at + 1);
+        if self.shape.is_of(about) && About::of(about).fits(self.geometry, self.position) {
+            self.sequence = self.ring.load(at + 2);
+            return Look::Message(self.hand());
         }
-        Look::Message(Frame::new(self.position, about, self.ring.load(at + 2)))
+        self.look_further(About::of(about))
     }
 
-    /// As [`look`](Self::look), and may say that nothing is there yet although something is, for the sake of a stream: not for
-    /// whoever goes to sleep then.
+    /// The message that was found last, as long as it was not [passed](Self::advance).
     #[inline(always)]
-    pub(crate) fn look_in_passing(&mut self) -> Look {
-        if self.lag.left > 0 && self.lags() {
-            return Look::Empty;
-        }
-        let found = self.look();
-        match found {
-            Look::Empty => self.missed(),
-            _ if self.lag.misses > 0 => self.hit(),
-            _ => {}
-        }
-        found
+    pub(crate) fn hand(&self) -> Frame {
+        let Shape { len, lines, is_below, .. } = self.shape;
+        let (position, sequence) = (self.position, self.sequence);
+        Frame { position, sequence, len, next: position.wrapping_add(lines), is_below }
     }
 
-    /// Whether it lets the producer get ahead.
-    #[inline]
-    pub(crate) fn is_lagging(&self) -> bool {
-        self.lag.left > 0
-    }
-
-    #[inline]
-    fn lags(&mut self) -> bool {
-        if self.ring.load(self.lag.at) != self.lag.was {
-            self.lag.left = 0;
-            return false;
-        }
-        self.lag.left -= 1;
-        if self.lag.left == 0 {
-            self.lag.streak = 0;
-        }
-        true
-    }
-
-    #[inline]
-    fn missed(&mut self) {
-        self.lag.misses = self.lag.misses.saturating_add(1);
-        if self.lag.misses == 1 && self.lag.streak >= STREAM {
-            self.lag.at =
-                self.geometry.word(self.position.wrapping_add(AHEAD.min(self.geometry.lines() / 4)));
-            self.lag.was = self.ring.load(self.lag.at);
-            self.lag.left = LOOKS;
-        }
-    }
-
-    #[inline]
-    fn hit(&mut self) {
-        self.lag.streak = if self.lag.misses <= AT_ONCE { self.lag.streak.saturating_add(1) } else { 0 };
-        self.lag.misses = 0;
+    /// While it lets the producer get ahead, whether that goes on.
+    pub(crate) fn lags(&mut self) -> bool {
+        self.lag.is_on() && self.lag.goes_on(self.ring.load(self.lag.at()))
     }
 
     /// No tag: nothing is there yet, or the producer is a lap ahead.
     #[cold]
-    fn look_closer(&self, found: u64) -> Look {
+    #[inline(never)]
+    fn look_closer(&mut self, found: u64) -> Look {
         if !self.is_intact(self.position) {
             self.overrun()
         } else if found == reserved(self.position) {
             Look::Pending
         } else {
+            if self.lag.misses() {
+                let ahead = self.lag.reach().min(self.geometry.lines() / 4);
+                let at = self.geometry.word(self.position.wrapping_add(ahead));
+                self.lag.begin(at, self.ring.load(at));
+            }
             Look::Empty
         }
     }
 
-    #[cold]
+    /// A frame that is not like the one before.
+    #[inline(never)]
     fn look_further(&mut self, about: About) -> Look {
         let mut about = about;
         let begin = self.position;
@@ -313,8 +323,9 @@ impl Consumer {
                 return Look::Nonsense;
             }
             if !about.flags.intersects(Flags::SKIP | Flags::BROKEN) {
-                let sequence = self.ring.load(self.geometry.word(self.position) + 2);
-                return Look::Message(Frame::new(self.position, about, sequence));
+                self.shape = Shape::of(about);
+                self.sequence = self.ring.load(self.geometry.word(self.position) + 2);
+                return Look::Message(self.hand());
             }
             self.position = self.position.wrapping_add(about.lines());
             if distance(begin, self.position) > self.geometry.lines().cast_signed() {
@@ -353,7 +364,7 @@ impl Consumer {
     /// How much of a message is there: all, unless it flows.
     #[inline(always)]
     pub(crate) fn arrived(&self, frame: Frame) -> Arrived {
-        if !frame.flags.contains(Flags::BELOW) {
+        if !frame.is_below {
             return Arrived::Whole;
         }
         let at = self.geometry.word(frame.position);
@@ -371,7 +382,7 @@ impl Consumer {
     /// The words of a message.
     #[inline(always)]
     pub(crate) fn payload(&self, frame: Frame) -> View<'_> {
-        let at = self.geometry.word(frame.position) + payload_at(frame.flags);
+        let at = self.geometry.word(frame.position) + if frame.is_below { LINE as usize } else { HEADER };
         self.ring.view(at, frame.len.div_ceil(8))
     }
 

@@ -6,6 +6,8 @@ use super::{Geometry, HEADER, LINE, LINE_BYTES};
 
 /// The longest way back that a header can tell, in lines: an unknown one is told as 0.
 const FARTHEST: u64 = (1 << 24) - 1;
+/// Where word 1 says that.
+pub(crate) const BACK: u64 = FARTHEST << 32;
 
 bitflags! {
     /// What kind of frame it is. A whole word, so that no copy of a frame is of odd bytes, which processors are slow at.

@@ -2,11 +2,11 @@
 
 use core::cell::Cell;
 
-use crate::sync::{Ordering, fence, order};
+use crate::sync::{AtomicU64, Ordering, fence, order};
 use crate::words::Words;
 
 use super::frame::{About, Flags, lines_of, payload_at, reserved, tag};
-use super::{Checkpoint, Geometry, Life, control, distance};
+use super::{Checkpoint, Geometry, LINE, Life, control, distance};
 
 /// The only one who writes a ring.
 ///
@@ -17,6 +17,8 @@ pub(crate) struct Producer {
     control: Words,
     /// Where the next frame begins.
     next: Cell<u64>,
+    /// Up to where a frame may reach without another look: it is claimed, with the line behind it, and of one lap.
+    open: Cell<u64>,
     /// Up to where it may be written, as far as is known.
     limit: Cell<u64>,
     /// Up to where we have said that we write.
@@ -60,6 +62,7 @@ impl Producer {
         let producer = Self {
             geometry,
             next: Cell::new(done.head),
+            open: Cell::new(done.head),
             limit: Cell::new(done.head),
             claimed: Cell::new(words[control::CLAIM].load(Ordering::Relaxed)),
             before: Cell::new(done.last),
@@ -113,6 +116,7 @@ impl Producer {
         // What stands there may be payload of an earlier lap.
         self.ring[self.geometry.word(done.head)].store(0, Ordering::Relaxed);
         self.next.set(done.head);
+        self.open.set(done.head);
         self.before.set(done.last);
         self.sequence.set(done.sequence);
         self.bytes.set(done.bytes);
@@ -199,14 +203,28 @@ impl Producer {
     #[inline(always)]
     pub(crate) fn reserve(&self, len: usize, flags: Flags) -> Option<Slot> {
         let lines = lines_of(len, flags);
+        let is_open = distance(self.next.get().wrapping_add(lines), self.open.get()) >= 0;
+        // Nothing larger than a truth value comes out of the rare ways, so that the slot stays in registers.
+        if is_open || self.make_way(lines) {
+            Some(self.take(self.next.get(), len, flags, lines))
+        } else {
+            None
+        }
+    }
+
+    /// Has so many lines open behind the next position, if there is room.
+    #[cold]
+    #[inline(never)]
+    fn make_way(&self, lines: u64) -> bool {
         let left = self.geometry.lines() - self.geometry.slot(self.next.get());
         let is_there = if lines > left {
             self.skip_to_the_end(lines, left)
         } else {
             self.claim(self.next.get().wrapping_add(lines).wrapping_add(1))
         };
-        // Nothing larger than a truth value comes out of the rare ways, so that the slot stays in registers.
-        if is_there { Some(self.take(self.next.get(), len, flags, lines)) } else { None }
+        let (claimed, end) = (self.claimed.get().wrapping_sub(1), self.geometry.end_of_lap(self.next.get()));
+        self.open.set(if distance(claimed, end) < 0 { end } else { claimed });
+        is_there
     }
 
     /// Whether there would be room.
@@ -214,8 +232,6 @@ impl Producer {
         distance(self.end_of(len, flags), self.limit.get()) >= 0
     }
 
-    #[cold]
-    #[inline(never)]
     fn skip_to_the_end(&self, lines: u64, left: u64) -> bool {
         let next = self.next.get();
         // Both at once, or neither: the rest is not skipped for a message that then does not come.
@@ -229,13 +245,10 @@ impl Producer {
     }
 
     /// Makes sure that everything before `end` may be written, and is known to be about to be.
-    #[inline(always)]
     fn claim(&self, end: u64) -> bool {
         distance(end, self.claimed.get()) >= 0 || self.claim_more(end)
     }
 
-    #[cold]
-    #[inline(never)]
     fn claim_more(&self, end: u64) -> bool {
         let room = distance(end, self.limit.get());
         if room < 0 || self.ring.check().is_err() {
@@ -258,7 +271,7 @@ impl Producer {
     fn take(&self, position: u64, len: usize, flags: Flags, lines: u64) -> Slot {
         let next = position.wrapping_add(lines);
         // Before anybody can come there: see "why a tag is never stale".
-        self.ring[self.geometry.word(next)].store(0, Ordering::Relaxed);
+        self.line(next)[0].store(0, Ordering::Relaxed);
         let slot = Slot {
             position,
             len,
@@ -274,20 +287,26 @@ impl Producer {
         slot
     }
 
+    /// The line of a position.
+    #[inline(always)]
+    fn line(&self, position: u64) -> &[AtomicU64; LINE as usize] {
+        &self.ring.as_chunks().0[self.geometry.slot(position) as usize]
+    }
+
     /// The words where the payload goes.
     #[inline(always)]
-    pub(crate) fn payload(&self, slot: Slot) -> &[crate::sync::AtomicU64] {
+    pub(crate) fn payload(&self, slot: Slot) -> &[AtomicU64] {
         let at = self.geometry.word(slot.position) + payload_at(slot.flags);
         &self.ring[at..at + slot.len.div_ceil(8)]
     }
 
     /// Marks a slot as lent: whatever becomes of it, those behind it can be reached.
     pub(crate) fn lend(&self, slot: Slot) {
-        let at = self.geometry.word(slot.position);
+        let line = self.line(slot.position);
         self.begin_lending(slot);
-        self.describe(at, slot, slot.flags);
+        describe(line, slot);
         // Release: whoever finds the mark finds the length.
-        self.ring[at].store(reserved(slot.position), Ordering::Release);
+        line[0].store(reserved(slot.position), Ordering::Release);
     }
 
     /// Publishes a slot that was lent, or gives it back if `flags` says to skip it.
@@ -320,23 +339,16 @@ impl Producer {
         self.lent.set(self.lent.get() + 1);
     }
 
-    #[inline(always)]
-    fn describe(&self, at: usize, slot: Slot, flags: Flags) {
-        let about = About { len: slot.len, back: slot.back, flags };
-        self.ring[at + 1].store(about.word(), Ordering::Relaxed);
-        self.ring[at + 2].store(slot.sequence, Ordering::Relaxed);
-    }
-
     /// Publishes a slot.
     #[inline(always)]
     pub(crate) fn publish(&self, slot: Slot) {
-        let at = self.geometry.word(slot.position);
+        let line = self.line(slot.position);
         if slot.flags.contains(Flags::BELOW) {
-            self.ring[at + 3].store(slot.len as u64, Ordering::Relaxed);
+            line[3].store(slot.len as u64, Ordering::Relaxed);
         }
-        self.describe(at, slot, slot.flags);
+        describe(line, slot);
         // Release: pairs with the Acquire in `Consumer::look`, which so sees the payload, the header and the next tag's 0.
-        self.ring[at].store(tag(slot.position), order::PUBLISH);
+        line[0].store(tag(slot.position), order::PUBLISH);
         if !slot.flags.contains(Flags::SKIP) {
             self.bytes.set(self.bytes.get().wrapping_add(slot.len as u64));
         }
@@ -344,12 +356,12 @@ impl Producer {
 
     /// Shows a slot of kind `BELOW` of which nothing is written yet; it is written by [`Self::show`].
     pub(crate) fn open(&self, slot: Slot) {
-        let at = self.geometry.word(slot.position);
+        let line = self.line(slot.position);
         self.begin_lending(slot);
-        self.ring[at + 3].store(0, Ordering::Relaxed);
-        self.describe(at, slot, slot.flags);
+        line[3].store(0, Ordering::Relaxed);
+        describe(line, slot);
         // Release: as in `publish`.
-        self.ring[at].store(tag(slot.position), Ordering::Release);
+        line[0].store(tag(slot.position), Ordering::Release);
     }
 
     /// Says that the first `len` bytes of an open slot are written.
@@ -432,4 +444,12 @@ impl Producer {
     pub(crate) fn check(&self) -> Result<(), twixt_sys::Fault> {
         self.ring.check()
     }
+}
+
+/// Writes what the header says besides the tag.
+#[inline(always)]
+fn describe(line: &[AtomicU64; LINE as usize], slot: Slot) {
+    let about = About { len: slot.len, back: slot.back, flags: slot.flags };
+    line[1].store(about.word(), Ordering::Relaxed);
+    line[2].store(slot.sequence, Ordering::Relaxed);
 }

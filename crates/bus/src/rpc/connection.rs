@@ -10,13 +10,19 @@ use twixt_os::{ErrorKind, Maker, Object, Result};
 
 use crate::error::{malformed, refused};
 use crate::place::{Kind, Place};
-use crate::segment::{What, draw, lives};
+use crate::segment::{Own, Peer, What, draw, lives};
 use crate::site::{Options, Site, make_directory};
+
+use super::listener::is_there;
 
 /// The word of a request's header that is not 0 once the connection is there to be accepted.
 pub(super) const READY: usize = 16;
 /// How many connections are looked at for what others have left, when somebody comes.
 const LOOKED_AT: usize = 16;
+
+/// The names of the two topics.
+pub(super) const UP: &str = "up";
+pub(super) const DOWN: &str = "down";
 
 /// One of the two topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +36,8 @@ pub(super) enum Direction {
 impl Direction {
     fn name(self) -> &'static str {
         match self {
-            Self::Up => "up",
-            Self::Down => "down",
+            Self::Up => UP,
+            Self::Down => DOWN,
         }
     }
 }
@@ -102,8 +108,23 @@ impl Connection {
         lives(&self.participant(direction, "s0"), What::Subscriber)
     }
 
-    /// Removes what stands there of it if nobody is left.
+    /// Whether somebody listens who has yet to accept it. That can be done when its client has gone, too: what that has sent
+    /// is received.
+    fn is_to_be_accepted(&self) -> bool {
+        let request = Peer::open(&self.request(), What::Caller, Some(self.site.number));
+        let is_ready = request.ok().flatten().is_some_and(|request| request.header(READY) != 0);
+        is_ready && is_there(&self.site) && !self.is_accepted()
+    }
+
+    /// Removes what stands there of it if nobody is left, and nobody is to come.
     pub(super) fn sweep(&self) {
+        if !self.is_to_be_accepted() {
+            self.clear();
+        }
+    }
+
+    /// Removes what stands there of it if nobody is left.
+    pub(super) fn clear(&self) {
         // The request first: a client removes it after it has a page in `down`.
         if lives(&self.request(), What::Caller)
             || self.is_received(Direction::Up)
@@ -141,12 +162,18 @@ pub(super) struct End {
     sends: Direction,
     /// Whether the other end is known to have died.
     has_died: AtomicBool,
+    /// Of a client that did not wait until it was accepted.
+    request: Option<Own>,
     maker: Maker,
 }
 
 impl End {
-    pub(super) fn new(connection: Connection, sends: Direction) -> Self {
-        Self { connection, sends, has_died: AtomicBool::new(false), maker: Maker::this() }
+    pub(super) fn new(connection: Connection, sends: Direction, request: Option<Own>) -> Self {
+        Self { connection, sends, has_died: AtomicBool::new(false), request, maker: Maker::this() }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Notes that the other end has died: one half's finding is the other's, too.
@@ -174,8 +201,13 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        if self.maker.is_this() && !self.connection.is_received(self.sends) {
+        if !self.maker.is_this() || self.request.is_some() && self.connection.is_to_be_accepted() {
+            return;
+        }
+        if !self.connection.is_received(self.sends) {
             self.connection.remove();
+        } else if let Some(request) = &self.request {
+            request.remove();
         }
     }
 }

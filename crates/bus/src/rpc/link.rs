@@ -1,5 +1,6 @@
 //! An end of a connection.
 
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use twixt_os::{Deadline, Error, ErrorKind, Result, Wait};
 
 use crate::bell::LONGEST;
 use crate::error::refused;
-use crate::segment::{HEADER, Own, What};
+use crate::segment::{HEADER, Own, Peer, What};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::Ordering;
 use crate::topic::{Event, Left, Publisher, Sample, Subscriber, SubscriberOptions};
@@ -36,6 +37,8 @@ pub struct Link {
 /// The half of an end that sends. Dropping it tells the other end that nothing follows.
 pub struct LinkSender {
     publisher: Publisher,
+    /// Whether it is not known yet that the connection is accepted.
+    awaits: Cell<bool>,
     /// After the publisher, which has gone when this looks who is left.
     end: Arc<End>,
 }
@@ -47,6 +50,8 @@ pub struct LinkReceiver {
     left: Option<Left>,
     /// When it was looked at whether the other end lives, by calls that do not wait.
     looked: Instant,
+    /// The topic in which the publisher is yet to come, as long as it is not known that the connection is accepted.
+    awaits: Option<Arc<Site>>,
     peer: u64,
     /// After the subscriber, which has gone when this looks who is left.
     end: Arc<End>,
@@ -84,55 +89,39 @@ impl Link {
     /// # Errors
     /// As [`connect_wait`](Self::connect_wait).
     pub fn connect_waiting(name: &BusName, options: &Options, wait: Wait, waiting: Waiting) -> Result<Self> {
-        let site = Arc::new(open_site(name, options)?);
-        let listener = site.path('l', 0);
-        if !is_there(&site) {
-            return Err(nobody_listens(&site));
-        }
-        Connection::sweep_some(&site)?;
-        let request = Request::make(&site)?;
-        let (up, down) = (
-            Arc::new(request.connection.topic(Direction::Up, true)?),
-            Arc::new(request.connection.topic(Direction::Down, true)?),
-        );
-        let publisher = Publisher::at(up, waiting)?;
-        let mut subscriber = Subscriber::at(Arc::clone(&down), SubscriberOptions::new().waiting(waiting))?;
-        request.is_ready()?;
-        tell(&site);
-
+        let Asked { site, request, publisher, mut subscriber, down } = Asked::new(name, options, waiting)?;
         let place = Place { bell: &down.hints.filled, hints: &down.hints, shares_cpu: false };
-        let accepted = if wait.is_never() {
-            let why = "the listener has not accepted it yet";
-            Err(Ended::Error(refused("connect to", &site.object, ErrorKind::WouldBlock, why)))
-        } else {
-            Patience::new(waiting).wait(
-                &place,
-                wait,
-                || match subscriber.knows_publishers() {
-                    Ok(false) => None,
-                    Ok(true) => Some(Ok(())),
-                    Err(error) => Some(Err(error)),
-                },
-                || {
-                    if !site.has_name() {
-                        return Err(Ended::Error(site.removed("connect to")));
-                    }
-                    if is_there(&site) { Ok(None) } else { Err(Ended::Error(nobody_listens(&site))) }
-                },
-            )
-        };
-        match accepted {
-            Ok(accepted) => accepted?,
-            Err(Ended::Error(error)) => return Err(error),
-            Err(Ended::Stopped(stopped)) => return Err(stopped.error("connect to", &site.object)),
-        }
+        accepted(&mut Patience::new(waiting), &place, &site, &mut subscriber, wait)
+            .map_err(|ended| ended.into_error("connect to", &site.object))?;
         insist(&publisher)?;
-        let peer = crate::segment::Peer::open(&listener, What::Listener, None)
-            .ok()
-            .flatten()
-            .map_or(0, |peer| peer.process().pid);
-        let connection = request.finish();
-        Ok(Self::of(publisher, subscriber, End::new(connection, Direction::Up), peer))
+        let end = End::new(request.finish(), Direction::Up, None);
+        Ok(Self::of(publisher, subscriber, end, listener_of(&site)))
+    }
+
+    /// Connects to the listener at a name without waiting until it has accepted, as one does with a socket. What is sent before
+    /// waits for it, up to the [`capacity`](Self::capacity), also when this end has gone meanwhile; a listener that goes before
+    /// is as an end that goes.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn request(name: &BusName, options: &Options) -> Result<Self> {
+        let waiting = Waiting::Adaptive;
+        let Asked { site, request, publisher, subscriber, down } = Asked::new(name, options, waiting)?;
+        publisher.keep(true);
+        let peer = listener_of(&site);
+        let (connection, own) = request.last();
+        let end = Arc::new(End::new(connection, Direction::Up, own));
+        Ok(Self {
+            sender: LinkSender { publisher, awaits: Cell::new(true), end: Arc::clone(&end) },
+            receiver: LinkReceiver {
+                subscriber,
+                left: None,
+                looked: Instant::now(),
+                awaits: Some(down),
+                peer,
+                end,
+            },
+        })
     }
 
     pub(super) fn of(publisher: Publisher, subscriber: Subscriber, end: End, peer: u64) -> Self {
@@ -140,8 +129,8 @@ impl Link {
         // One that left before anybody looked, and sent nothing, is not told of.
         let left = (!subscriber.has_publishers()).then_some(Left::Closed);
         Self {
-            sender: LinkSender { publisher, end: Arc::clone(&end) },
-            receiver: LinkReceiver { subscriber, left, looked: Instant::now(), peer, end },
+            sender: LinkSender { publisher, awaits: Cell::new(false), end: Arc::clone(&end) },
+            receiver: LinkReceiver { subscriber, left, looked: Instant::now(), awaits: None, peer, end },
         }
     }
 
@@ -235,7 +224,33 @@ impl LinkSender {
         if self.end.has_died() {
             return Err(gone("send to", self.end.object(), "the other end has died"));
         }
+        if self.awaits.get() {
+            return self.send_early(message, wait);
+        }
         self.publisher.publish_wait(message, wait).map_err(|error| self.explain(error))
+    }
+
+    /// Sends before it is known that the connection is accepted.
+    #[cold]
+    fn send_early(&self, message: &[u8], wait: Wait) -> Result<()> {
+        loop {
+            let connection = self.end.connection();
+            let listens = is_there(&connection.site);
+            if connection.is_accepted() {
+                self.awaits.set(false);
+                self.publisher.keep(false);
+                insist(&self.publisher)?;
+                return self.send_wait(message, wait);
+            }
+            if !listens {
+                self.end.note_death();
+                return Err(gone("send to", self.end.object(), NOT_ACCEPTED));
+            }
+            match self.publisher.publish_wait(message, for_a_moment(wait)) {
+                Err(error) if error.kind() == ErrorKind::TimedOut && !wait.has_passed() => {}
+                sent => return sent.map_err(|error| self.explain(error)),
+            }
+        }
     }
 
     #[cold]
@@ -300,6 +315,9 @@ impl LinkReceiver {
         if let Some(left) = self.left {
             return Err(self.end_of(left));
         }
+        if self.awaits.is_some() {
+            self.await_acceptance(wait)?;
+        }
         if wait.is_never() {
             self.look_who_died()?;
         }
@@ -322,6 +340,29 @@ impl LinkReceiver {
                     self.left = Some(Left::Died);
                 }
                 Err(self.end.translate("receive from", error))
+            }
+        }
+    }
+
+    /// Waits until the connection is accepted.
+    #[cold]
+    fn await_acceptance(&mut self, wait: Wait) -> Result<()> {
+        let Some(down) = self.awaits.clone() else { return Ok(()) };
+        let site = Arc::clone(&self.end.connection().site);
+        let place = Place { bell: &down.hints.filled, hints: &down.hints, shares_cpu: false };
+        let mut patience = Patience::new(Waiting::Adaptive);
+        match accepted(&mut patience, &place, &site, &mut self.subscriber, wait) {
+            Ok(()) => {
+                self.awaits = None;
+                Ok(())
+            }
+            Err(Ended::Error(error)) if error.kind() == ErrorKind::NoPeer => {
+                self.end.note_death();
+                self.left = Some(Left::Died);
+                Err(gone("receive from", self.end.object(), NOT_ACCEPTED))
+            }
+            Err(ended) => {
+                Err(self.end.translate("receive from", ended.into_error("receive from", &site.object)))
             }
         }
     }
@@ -403,6 +444,89 @@ fn gone(operation: &'static str, object: &twixt_os::Object, why: &'static str) -
     refused(operation, object, ErrorKind::PeerGone, why)
 }
 
+const NOT_ACCEPTED: &str = "the listener has gone without having accepted the connection";
+
+/// As long as `wait` says, and no longer than it may take to see who has gone.
+fn for_a_moment(wait: Wait) -> Wait {
+    if wait.is_never() || wait.deadline().is_some_and(|deadline| deadline.remaining() <= LONGEST) {
+        return wait;
+    }
+    let moment = Wait::until(Deadline::after(LONGEST));
+    if wait.is_interruptible() { moment.interruptible() } else { moment }
+}
+
+/// Waits until the listener has accepted the connection whose subscriber this is.
+fn accepted(
+    patience: &mut Patience,
+    place: &Place<'_>,
+    site: &Site,
+    subscriber: &mut Subscriber,
+    wait: Wait,
+) -> Result<(), Ended> {
+    let subscriber = RefCell::new(subscriber);
+    let look = || match subscriber.borrow_mut().knows_publishers() {
+        Ok(false) => None,
+        Ok(true) => Some(Ok(())),
+        Err(error) => Some(Err(Ended::Error(error))),
+    };
+    let idle = || {
+        if !site.has_name() {
+            return Err(Ended::Error(site.removed("connect to")));
+        }
+        // It may have accepted, and gone then.
+        if is_there(site) {
+            Ok(None)
+        } else {
+            look().map_or_else(|| Err(nobody_listens(site).into()), |it| Ok(Some(it)))
+        }
+    };
+    if wait.is_never() {
+        return match look() {
+            Some(accepted) => accepted,
+            None => idle()?.unwrap_or_else(|| {
+                let why = "the listener has not accepted it yet";
+                Err(refused("connect to", &site.object, ErrorKind::WouldBlock, why).into())
+            }),
+        };
+    }
+    patience.wait(place, wait, look, idle)?
+}
+
+/// The process that listens, as it says; 0 if it is not known.
+fn listener_of(site: &Site) -> u64 {
+    let peer = Peer::open(&site.path('l', 0), What::Listener, None);
+    peer.ok().flatten().map_or(0, |peer| peer.process().pid)
+}
+
+/// What a client has made, and the listener can accept.
+struct Asked {
+    site: Arc<Site>,
+    request: Request,
+    publisher: Publisher,
+    subscriber: Subscriber,
+    down: Arc<Site>,
+}
+
+impl Asked {
+    fn new(name: &BusName, options: &Options, waiting: Waiting) -> Result<Self> {
+        let site = Arc::new(open_site(name, options)?);
+        if !is_there(&site) {
+            return Err(nobody_listens(&site));
+        }
+        Connection::sweep_some(&site)?;
+        let request = Request::make(&site)?;
+        let (up, down) = (
+            Arc::new(request.connection.topic(Direction::Up, true)?),
+            Arc::new(request.connection.topic(Direction::Down, true)?),
+        );
+        let publisher = Publisher::at(up, waiting)?;
+        let subscriber = Subscriber::at(Arc::clone(&down), SubscriberOptions::new().waiting(waiting))?;
+        request.is_ready()?;
+        tell(&site);
+        Ok(Self { site, request, publisher, subscriber, down })
+    }
+}
+
 fn nobody_listens(site: &Site) -> Error {
     refused("connect to", &site.object, ErrorKind::NoPeer, "nobody listens there")
 }
@@ -410,8 +534,8 @@ fn nobody_listens(site: &Site) -> Error {
 /// A connection that is not accepted yet. Dropping it removes what there is of it.
 struct Request {
     connection: Connection,
-    own: Own,
-    is_done: bool,
+    /// None once somebody else has it.
+    own: Option<Own>,
 }
 
 impl Request {
@@ -423,29 +547,37 @@ impl Request {
             return Err(refused("connect to", &site.object, ErrorKind::Busy, why));
         };
         // Locked before anything else is there, and removed after everything else.
-        let request = Self { connection, own, is_done: false };
+        let request = Self { connection, own: Some(own) };
         request.connection.make()?;
         Ok(request)
     }
 
     /// Says that the listener can accept it.
     fn is_ready(&self) -> Result<()> {
-        // Release, for form's sake: what the listener opens then it finds by name.
-        self.own.words(READY, 1)?[0].store(1, Ordering::Release);
+        if let Some(own) = &self.own {
+            // Release, for form's sake: what the listener opens then it finds by name.
+            own.words(READY, 1)?[0].store(1, Ordering::Release);
+        }
         Ok(())
     }
 
     /// It is accepted, and held by its subscribers from now on.
     fn finish(mut self) -> Connection {
-        self.is_done = true;
-        self.own.remove();
+        if let Some(own) = self.own.take() {
+            own.remove();
+        }
         self.connection.clone()
+    }
+
+    /// It is accepted at some time, as long as this file lasts.
+    fn last(mut self) -> (Connection, Option<Own>) {
+        (self.connection.clone(), self.own.take())
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if !self.is_done {
+        if self.own.is_some() {
             self.connection.remove();
         }
     }

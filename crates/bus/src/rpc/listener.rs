@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::collections::VecDeque;
+use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -84,6 +85,10 @@ impl Listener {
     pub fn open_waiting(name: &BusName, options: &Options, waiting: Waiting) -> Result<Self> {
         let site = Arc::new(open_site(name, options)?);
         let own = take_seat(&site)?;
+        for number in Connection::requests(&site)? {
+            // Those who wanted another listener and have not lived to see this one.
+            Connection::of(&site, number).clear();
+        }
         Connection::sweep_some(&site)?;
         // Another than the present, so that those that wait already are found.
         let roster = site.hints.roster().wrapping_sub(1);
@@ -248,17 +253,22 @@ impl Listener {
             return Ok(None);
         };
         if request.header(READY) == 0 || connection.is_accepted() {
+            if !request.is_alive() {
+                connection.clear();
+            }
             return Ok(None);
         }
-        if !request.is_alive() {
-            connection.sweep();
-            return Ok(None);
-        }
-        let accepted = self.accept_topics(&connection);
-        match accepted {
-            Ok(halves) => Ok(halves.map(|(publisher, subscriber)| {
-                Link::of(publisher, subscriber, End::new(connection, Direction::Down), request.process().pid)
-            })),
+        match self.accept_topics(&connection) {
+            Ok(Some((publisher, subscriber))) => {
+                // The connection is held by the pages of its subscribers from now on.
+                let _ = fs::remove_file(connection.request());
+                let end = End::new(connection, Direction::Down, None);
+                Ok(Some(Link::of(publisher, subscriber, end, request.process().pid)))
+            }
+            Ok(None) => {
+                connection.clear();
+                Ok(None)
+            }
             // What a client made that makes no sense, or has gone, is no connection.
             Err(error)
                 if matches!(
@@ -272,6 +282,7 @@ impl Listener {
                         | ErrorKind::Truncated
                 ) =>
             {
+                connection.clear();
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -281,8 +292,9 @@ impl Listener {
     fn accept_topics(&self, connection: &Connection) -> Result<Option<(Publisher, Subscriber)>> {
         let up = Arc::new(connection.topic(Direction::Up, false)?);
         let down = Arc::new(connection.topic(Direction::Down, false)?);
-        let subscriber = Subscriber::at(up, SubscriberOptions::new().waiting(self.waiting))?;
-        if !subscriber.has_publishers() {
+        // The client may have sent something already, and gone.
+        let mut subscriber = Subscriber::at(up, SubscriberOptions::new().waiting(self.waiting).with_all())?;
+        if !subscriber.knows_publishers()? {
             return Ok(None);
         }
         // This rings the client, which then finds the subscriber, too.
@@ -364,6 +376,21 @@ pub(super) enum Ended {
     Error(Error),
 }
 
+impl Ended {
+    pub(super) fn into_error(self, operation: &'static str, object: &twixt_os::Object) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Stopped(stopped) => stopped.error(operation, object),
+        }
+    }
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
 impl From<Stopped> for Ended {
     fn from(stopped: Stopped) -> Self {
         Self::Stopped(stopped)
@@ -379,6 +406,9 @@ impl Drop for Listener {
             bell.remove();
         }
         self.own.remove();
+        for number in Connection::requests(&self.site).unwrap_or_default() {
+            Connection::of(&self.site, number).sweep();
+        }
     }
 }
 

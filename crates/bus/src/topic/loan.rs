@@ -62,7 +62,7 @@ impl<'p> Loan<'p> {
         self.is_done = true;
         self.publisher.lent.set(self.publisher.lent.get() - 1);
         self.publisher.producer.publish_lent(self.slot, Flags::empty());
-        self.publisher.after(Wait::forever())
+        self.publisher.after(&Wait::forever())
     }
 }
 
@@ -152,7 +152,7 @@ impl<'p> Flow<'p> {
         self.is_done = true;
         self.publisher.lent.set(self.publisher.lent.get() - 1);
         self.publisher.producer.finish(self.slot, true);
-        self.publisher.after(Wait::forever())
+        self.publisher.after(&Wait::forever())
     }
 }
 

@@ -52,6 +52,10 @@ pub struct Publisher {
     own: Own,
     pub(super) producer: Producer,
     index: usize,
+    /// The most bytes of a message.
+    longest: usize,
+    /// Whether it waits for all to have each message: it has no capacity.
+    meets: bool,
     /// Of an unbounded topic.
     backing: RefCell<Option<Backing>>,
     followers: RefCell<Followers>,
@@ -62,6 +66,8 @@ pub struct Publisher {
     pub(super) lent: Cell<u32>,
     /// Whether publishing for nobody is an error.
     insists: Cell<bool>,
+    /// Whether nothing is overwritten, for the sake of who is yet to come.
+    keeps: Cell<bool>,
 }
 
 impl Publisher {
@@ -117,6 +123,8 @@ impl Publisher {
         let publisher = Self {
             own,
             index,
+            longest: geometry.longest(),
+            meets: site.charter.capacity == Capacity::Zero,
             followers,
             roster,
             light: Light::register(),
@@ -125,6 +133,7 @@ impl Publisher {
             backing,
             lent: Cell::new(0),
             insists: Cell::new(false),
+            keeps: Cell::new(false),
             producer,
             site,
         };
@@ -138,6 +147,11 @@ impl Publisher {
     pub(crate) fn insist(&self) -> Result<()> {
         self.insists.set(true);
         self.look_around()
+    }
+
+    /// Whether to wait, once the ring is full, for one who is yet to come and to receive all of it.
+    pub(crate) fn keep(&self, keeps: bool) {
+        self.keeps.set(keeps);
     }
 
     /// Publishes a message, and waits for room if there is none.
@@ -176,9 +190,9 @@ impl Publisher {
         if message.len() >= FLOWS {
             return self.publish_flowing(message, wait);
         }
-        let slot = self.reserve(message.len(), Flags::empty(), wait)?;
+        let slot = self.reserve(message.len(), Flags::empty(), &wait)?;
         copy_in(self.producer.payload(slot), message);
-        self.finish(slot, wait)
+        self.finish(slot, &wait)
     }
 
     /// Publishes a message of `len` bytes that `fill` writes in place, word by word, with relaxed stores. The last word may have
@@ -188,11 +202,11 @@ impl Publisher {
     /// As [`publish_wait`](Self::publish_wait); then `fill` was not called.
     #[inline(always)]
     pub fn publish_with(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
-        let slot = self.reserve(len, shape(len), wait)?;
+        let slot = self.reserve(len, shape(len), &wait)?;
         let unfilled = Unfilled { publisher: self, slot };
         fill(self.producer.payload(slot));
         core::mem::forget(unfilled);
-        self.finish(slot, wait)
+        self.finish(slot, &wait)
     }
 
     /// Publishes several messages with one look at who sleeps, when the batch is dropped. Who does not sleep receives them at
@@ -224,7 +238,7 @@ impl Publisher {
     /// # Errors
     /// As [`loan`](Self::loan), and what `wait` ends with.
     pub fn loan_wait(&self, len: usize, wait: Wait) -> Result<Loan<'_>> {
-        let slot = self.reserve(len, shape(len), wait)?;
+        let slot = self.reserve(len, shape(len), &wait)?;
         self.producer.lend(slot);
         Ok(Loan::new(self, slot))
     }
@@ -242,7 +256,7 @@ impl Publisher {
     /// # Errors
     /// As [`flow`](Self::flow), and what `wait` ends with.
     pub fn flow_wait(&self, len: usize, wait: Wait) -> Result<Flow<'_>> {
-        let slot = self.reserve(len, Flags::BELOW, wait)?;
+        let slot = self.reserve(len, Flags::BELOW, &wait)?;
         self.producer.open(slot);
         Ok(Flow::new(self, slot))
     }
@@ -250,7 +264,7 @@ impl Publisher {
     /// The most bytes of a message: a little less than half of the ring.
     #[inline]
     pub fn longest(&self) -> usize {
-        self.producer.geometry().longest()
+        self.longest
     }
 
     /// How much may wait for a subscriber.
@@ -278,11 +292,11 @@ impl Publisher {
     }
 
     #[inline(always)]
-    pub(super) fn reserve(&self, len: usize, flags: Flags, wait: Wait) -> Result<Slot> {
+    pub(super) fn reserve(&self, len: usize, flags: Flags, wait: &Wait) -> Result<Slot> {
         if self.roster.get() != self.site.hints.roster() || !self.maker.is_this() {
             self.look_around()?;
         }
-        if len > self.longest() {
+        if len > self.longest {
             return Err(self.too_long(len));
         }
         loop {
@@ -301,6 +315,7 @@ impl Publisher {
     }
 
     /// What is done rarely: to see who has come and who has gone.
+    #[cold]
     #[inline(never)]
     fn look_around(&self) -> Result<()> {
         self.check_maker()?;
@@ -347,13 +362,15 @@ impl Publisher {
     /// Finds out that there is room, or waits until there is.
     #[cold]
     #[inline(never)]
-    fn make_room(&self, len: usize, flags: Flags, wait: Wait) -> Result<()> {
+    fn make_room(&self, len: usize, flags: Flags, wait: &Wait) -> Result<()> {
+        let wait = *wait;
         if let Err(why) = self.producer.check() {
             return Err(fault("publish to", &self.site.object, why));
         }
         let attempt = |followers: &Followers| {
             let head = self.producer.head();
             self.producer.allow(match followers.least(head) {
+                _ if self.keeps.get() => self.producer.origin(),
                 Least::Position(position) => position,
                 Least::Nobody => head,
             });
@@ -481,16 +498,17 @@ impl Publisher {
 
     /// Publishes a slot; with no capacity, waits until all have it.
     #[inline(always)]
-    fn finish(&self, slot: Slot, wait: Wait) -> Result<()> {
+    fn finish(&self, slot: Slot, wait: &Wait) -> Result<()> {
         self.producer.publish(slot);
         self.after(wait)
     }
 
-    /// What follows when something was published.
+    /// What follows when something was published. By reference: to copy `wait` at once, having been stored in parts, would wait
+    /// for all stores before, those to lines included that come from another processor.
     #[inline(always)]
-    pub(super) fn after(&self, wait: Wait) -> Result<()> {
+    pub(super) fn after(&self, wait: &Wait) -> Result<()> {
         self.ring();
-        if self.site.charter.capacity == Capacity::Zero { self.meet(wait) } else { Ok(()) }
+        if self.meets { self.meet(wait) } else { Ok(()) }
     }
 
     /// Wakes whoever sleeps.
@@ -523,7 +541,8 @@ impl Publisher {
 
     /// Waits until all subscribers have received everything, of which there must be one at least.
     #[cold]
-    fn meet(&self, wait: Wait) -> Result<()> {
+    fn meet(&self, wait: &Wait) -> Result<()> {
+        let wait = *wait;
         let head = self.producer.head();
         let met = |followers: &Followers| match followers.least(head) {
             Least::Position(position) => (distance(head, position) >= 0).then_some(()),
@@ -585,7 +604,7 @@ impl Batch<'_> {
     /// As [`Publisher::publish_with`].
     #[inline(always)]
     pub fn publish_with(&mut self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
-        let slot = self.publisher.reserve(len, shape(len), wait)?;
+        let slot = self.publisher.reserve(len, shape(len), &wait)?;
         let unfilled = Unfilled { publisher: self.publisher, slot };
         fill(self.publisher.producer.payload(slot));
         core::mem::forget(unfilled);

@@ -4,7 +4,7 @@ use core::fmt;
 
 use std::time::Duration;
 
-use twixt_os::{ErrorKind, Result, Wait};
+use twixt_os::{Deadline, Error, ErrorKind, Result, Wait};
 
 use crate::error::refused;
 use crate::ring::consumer::Arrived;
@@ -12,7 +12,6 @@ use crate::sync::relax;
 use crate::words::View;
 
 use super::Subscriber;
-use super::subscriber::Found;
 
 /// A message, read in place: its room is the publisher's again when this is dropped.
 ///
@@ -20,8 +19,9 @@ use super::subscriber::Found;
 /// publisher that is not waited for may overwrite it while it is read, which is noticed.
 pub struct Sample<'s> {
     subscriber: &'s mut Subscriber,
-    found: Found,
-    wait: Wait,
+    /// How long to wait for the rest of one that is still being written.
+    deadline: Option<Deadline>,
+    is_never: bool,
     fate: Fate,
 }
 
@@ -47,34 +47,36 @@ const PAUSE: Duration = Duration::from_micros(200);
 
 impl<'s> Sample<'s> {
     #[inline(always)]
-    pub(super) fn new(subscriber: &'s mut Subscriber, found: Found, wait: Wait) -> Self {
-        Self { subscriber, found, wait, fate: Fate::Unchecked }
+    pub(super) fn new(subscriber: &'s mut Subscriber, wait: &Wait) -> Self {
+        // Not the whole of it: to load at once what was stored in parts waits for all stores before.
+        let (deadline, is_never) = (wait.deadline(), wait.is_never());
+        Self { subscriber, deadline, is_never, fate: Fate::Unchecked }
     }
 
     /// The bytes of the message.
     #[inline]
     pub fn len(&self) -> usize {
-        self.found.frame.len
+        self.subscriber.consumer().hand().len
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.found.frame.len == 0
+        self.subscriber.consumer().hand().len == 0
     }
 
     /// Who published it: the place that it has in the topic.
     pub fn publisher(&self) -> usize {
-        self.subscriber.publisher_of(self.found.track)
+        self.subscriber.publisher_at_hand()
     }
 
     /// The number that its publisher gave it: one more for each.
     pub fn sequence(&self) -> u64 {
-        self.found.frame.sequence
+        self.subscriber.consumer().hand().sequence
     }
 
     /// Where it begins in its publisher's ring, counted in lines of 64 bytes since that was made: no other of its has the same.
     pub fn position(&self) -> u64 {
-        self.found.frame.position
+        self.subscriber.consumer().position()
     }
 
     /// Copies the message out, all of it, into the first bytes of `into`, and says how many it has. One that is still being
@@ -126,8 +128,20 @@ impl<'s> Sample<'s> {
     #[inline]
     pub fn read_words(&mut self, mut each: impl FnMut(u64)) -> Result<()> {
         self.read_with(|done, view, part| {
-            view.part(done / 8, (done + part).div_ceil(8)).iter().for_each(&mut each)
+            view.by_lines(done / 8, (done + part).div_ceil(8), |line| {
+                line.iter().copied().for_each(&mut each)
+            })
         })
+    }
+
+    /// As [`read_words`](Self::read_words), eight words at a time as long as there are so many, and then the others: as fast
+    /// as the processor's vectors are, where `each` is simple.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    pub fn read_lines(&mut self, mut each: impl FnMut(&[u64])) -> Result<()> {
+        self.read_with(|done, view, part| view.by_lines(done / 8, (done + part).div_ceil(8), &mut each))
     }
 
     /// The first word of the message, for looking at it without reading it.
@@ -136,110 +150,132 @@ impl<'s> Sample<'s> {
     /// As [`read`](Self::read).
     #[inline]
     pub fn first_word(&mut self) -> Result<u64> {
-        let consumer = self.subscriber.consumer(self.found.track);
-        let word = consumer.payload(self.found.frame).load(0);
+        let consumer = self.subscriber.consumer();
+        let word = consumer.payload(consumer.hand()).load(0);
         self.check()?;
         Ok(word)
     }
 
     /// Calls `take` with each part as it arrives: how much was there before, all words, and how much is new.
+    ///
+    /// What `take` writes to is seen by nothing that is not part of the caller: it can stay in registers.
     #[inline(always)]
     fn read_with(&mut self, mut take: impl FnMut(usize, View<'_>, usize)) -> Result<()> {
-        let len = self.found.frame.len;
-        let consumer = self.subscriber.consumer(self.found.track);
-        if consumer.arrived(self.found.frame) == Arrived::Whole {
-            take(0, consumer.payload(self.found.frame), len);
-        } else {
-            self.read_flowing(&mut take)?;
+        let frame = self.subscriber.consumer().hand();
+        let mut done = 0;
+        loop {
+            let mut there = frame.len;
+            if self.subscriber.consumer().arrived(frame) != Arrived::Whole {
+                match more(self.subscriber, done, self.deadline, self.is_never) {
+                    Ok(part) => there = part,
+                    Err(Unread { fate, error }) => {
+                        self.fate = fate;
+                        return Err(error);
+                    }
+                }
+            }
+            take(done, self.subscriber.consumer().payload(frame), there - done);
+            done = there;
+            if done >= frame.len {
+                return self.check();
+            }
         }
-        self.check()
     }
 
     /// Whether what was read until here is the message.
     #[inline(always)]
     fn check(&mut self) -> Result<()> {
-        if self.subscriber.consumer(self.found.track).is_intact(self.found.frame.position) {
+        let consumer = self.subscriber.consumer();
+        if consumer.is_intact(consumer.position()) {
             self.fate = Fate::Intact;
             Ok(())
         } else {
             self.fate = Fate::Unchecked;
-            Err(self.overrun())
+            Err(overrun(self.subscriber))
         }
     }
+}
 
-    #[inline(never)]
-    fn read_flowing(&mut self, take: &mut dyn FnMut(usize, View<'_>, usize)) -> Result<()> {
-        let (frame, len) = (self.found.frame, self.found.frame.len);
-        let (mut done, mut looks, mut rounds) = (0, 0, 0);
-        loop {
-            let consumer = self.subscriber.consumer(self.found.track);
-            let there = match consumer.arrived(frame) {
-                Arrived::Whole => len,
-                // Whole words, so that none is read twice.
-                Arrived::Part(there) => there.min(len) / 8 * 8,
-                Arrived::Broken if !consumer.is_intact(frame.position) => return Err(self.overrun()),
-                Arrived::Broken => {
-                    self.fate = Fate::Broken;
-                    return Err(self.broken("its publisher broke it off"));
-                }
-            };
-            if there > done {
-                take(done, consumer.payload(frame), there - done);
-                done = there;
-                (looks, rounds) = (0, 0);
-            }
-            if done >= len {
-                return Ok(());
-            }
-            if !consumer.is_intact(frame.position) {
-                return Err(self.overrun());
-            }
-            looks += 1;
-            if looks % LOOKS == 0 {
-                if self.subscriber.has_died(self.found.track) {
-                    self.fate = Fate::Broken;
-                    return Err(self.broken("its publisher has died while writing it"));
-                }
-                if self.wait.is_never() || self.wait.has_passed() {
-                    self.fate = Fate::Kept;
-                    return Err(self.unfinished());
-                }
-                // A publisher that is held up in the middle is not waited for on its processor.
-                rounds += 1;
-                if rounds < ROUNDS { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
-            }
-            relax();
-        }
-    }
+/// Why a message was not read, and what becomes of it.
+struct Unread {
+    fate: Fate,
+    error: Error,
+}
 
-    fn overrun(&self) -> twixt_os::Error {
-        let why = "the message was overwritten while it was read";
-        refused("receive from", &self.subscriber.site.object, ErrorKind::Overrun, why)
-    }
-
-    fn unfinished(&self) -> twixt_os::Error {
-        let (kind, why) = if self.wait.is_never() {
-            (ErrorKind::WouldBlock, "its publisher is still writing the message")
-        } else {
-            (ErrorKind::TimedOut, "its publisher has not finished the message in time")
+/// Waits until more than `done` bytes are there of the message at hand, and says how many.
+#[cold]
+#[inline(never)]
+fn more(
+    subscriber: &mut Subscriber,
+    done: usize,
+    deadline: Option<Deadline>,
+    is_never: bool,
+) -> core::result::Result<usize, Unread> {
+    let frame = subscriber.consumer().hand();
+    let (mut looks, mut rounds) = (0, 0);
+    loop {
+        let consumer = subscriber.consumer();
+        let there = match consumer.arrived(frame) {
+            Arrived::Whole => return Ok(frame.len),
+            // Whole words, so that none is read twice.
+            Arrived::Part(there) => there.min(frame.len) / 8 * 8,
+            Arrived::Broken if consumer.is_intact(frame.position) => {
+                let error = broken(subscriber, "its publisher broke it off");
+                return Err(Unread { fate: Fate::Broken, error });
+            }
+            Arrived::Broken => done,
         };
-        refused("receive from", &self.subscriber.site.object, kind, why)
+        if there > done {
+            return Ok(there);
+        }
+        if !consumer.is_intact(frame.position) {
+            return Err(Unread { fate: Fate::Unchecked, error: overrun(subscriber) });
+        }
+        looks += 1;
+        if looks % LOOKS == 0 {
+            if subscriber.has_died() {
+                let error = broken(subscriber, "its publisher has died while writing it");
+                return Err(Unread { fate: Fate::Broken, error });
+            }
+            if is_never || deadline.is_some_and(Deadline::has_passed) {
+                return Err(Unread { fate: Fate::Kept, error: unfinished(subscriber, is_never) });
+            }
+            // A publisher that is held up in the middle is not waited for on its processor.
+            rounds += 1;
+            if rounds < ROUNDS { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
+        }
+        relax();
     }
+}
 
-    fn broken(&self, why: &'static str) -> twixt_os::Error {
-        refused("receive from", &self.subscriber.site.object, ErrorKind::PeerGone, why)
-    }
+#[cold]
+fn overrun(subscriber: &Subscriber) -> Error {
+    let why = "the message was overwritten while it was read";
+    refused("receive from", &subscriber.site.object, ErrorKind::Overrun, why)
+}
+
+fn unfinished(subscriber: &Subscriber, is_never: bool) -> Error {
+    let (kind, why) = if is_never {
+        (ErrorKind::WouldBlock, "its publisher is still writing the message")
+    } else {
+        (ErrorKind::TimedOut, "its publisher has not finished the message in time")
+    };
+    refused("receive from", &subscriber.site.object, kind, why)
+}
+
+fn broken(subscriber: &Subscriber, why: &'static str) -> Error {
+    refused("receive from", &subscriber.site.object, ErrorKind::PeerGone, why)
 }
 
 impl Drop for Sample<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.subscriber.finish(&self.found, self.fate);
+        self.subscriber.finish(self.fate);
     }
 }
 
 impl fmt::Debug for Sample<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sample").field("frame", &self.found.frame).finish_non_exhaustive()
+        f.debug_struct("Sample").field("frame", &self.subscriber.consumer().hand()).finish_non_exhaustive()
     }
 }

@@ -1,27 +1,33 @@
 //! The side that receives.
 
 use core::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
 use twixt_address::BusName;
-use twixt_os::{Deadline, Errno, Error, ErrorKind, Limit, Maker, Result, Wait};
+use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
 
 use crate::barrier::{self, Light};
-use crate::error::{fault, is_want, kernel, malformed, refused};
+use crate::doorbell::Doorbell;
+use crate::error::{fault, is_want, refused};
 use crate::place::Kind;
-use crate::ring::consumer::{Arrived, Consumer, Frame, Look};
-use crate::ring::{CONTROL, distance};
-use crate::segment::{Own, Peer, What, bell_of, header, is_still, pinned, sweep};
+use crate::ring::consumer::{Arrived, Consumer, Look};
+use crate::ring::distance;
+use crate::segment::{Own, What, header, sweep};
 use crate::site::{Capacity, Options, Site};
-use crate::sync::{Ordering, relax};
-use crate::wait::{FIRST, Patience, Place, Stopped, Waiting};
+use crate::sync::Ordering;
+use crate::wait::{Patience, Stopped, Waiting};
 use crate::words::Words;
 
+mod following;
+mod waiting;
+
+use following::{Standing, Track};
+use waiting::Ended;
+
 use super::sample::Fate;
-use super::spill::{self, Spilled};
-use super::{MOST_PUBLISHERS, MOST_SUBSCRIBERS, Sample, Slow, page, segment};
+use super::spill;
+use super::{MOST_PUBLISHERS, MOST_SUBSCRIBERS, Sample, Slow, page};
 
 /// How a subscriber takes part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +36,7 @@ pub struct SubscriberOptions {
     slow: Slow,
     history: u64,
     waiting: Waiting,
+    from_origin: bool,
 }
 
 impl SubscriberOptions {
@@ -47,6 +54,14 @@ impl SubscriberOptions {
     /// With how many messages of each publisher from before it came it begins, as far as they are there.
     pub fn history(mut self, messages: u64) -> Self {
         self.history = messages;
+        self
+    }
+
+    /// It begins with the first message of each publisher, all of which was kept for it ([`Publisher::keep`]).
+    ///
+    /// [`Publisher::keep`]: super::Publisher::keep
+    pub(crate) fn with_all(mut self) -> Self {
+        self.from_origin = true;
         self
     }
 
@@ -113,57 +128,14 @@ pub struct Subscriber {
     received: u64,
     bytes: u64,
     missed: u64,
-    /// How many messages more are taken from one publisher before the others have their turn.
+    /// How many messages more are taken from the publisher whose turn it is before the others have theirs; 0 where there is
+    /// more to be told of it than messages.
     burst: u32,
     /// Files that were there and made no sense, which was told.
     ignored: Vec<(usize, OwnedFd)>,
     /// Whether it was too slow and did not want to be waited for.
     is_disconnected: bool,
-    doorbell: Option<OwnedFd>,
-}
-
-/// A publisher as a subscriber sees it.
-struct Track {
-    index: usize,
-    peer: Peer,
-    consumer: Consumer,
-    epoch: u64,
-    /// The cursor as it was said last.
-    said: u64,
-    standing: Standing,
-    /// Whether messages were missed that are not counted yet.
-    is_behind: bool,
-    /// The ring itself, while a copy of what was not received is read.
-    aside: Option<(Consumer, Spilled)>,
-    /// How an earlier incarnation of it has left, which is told when everything of it was received.
-    left: Option<Left>,
-}
-
-impl Track {
-    /// Whether there is nothing to be told but messages.
-    #[inline(always)]
-    fn is_plain(&self) -> bool {
-        self.standing == Standing::Here && !self.is_behind && self.left.is_none()
-    }
-
-    /// Follows what has become of the publisher's place: whether another has it now.
-    fn notice_successor(&mut self) -> bool {
-        let epoch = self.consumer.epoch();
-        if epoch == self.epoch {
-            return false;
-        }
-        self.epoch = epoch;
-        let before = if self.consumer.was_closed_before() { Left::Closed } else { Left::Died };
-        match self.standing {
-            Standing::Here => self.left = Some(before),
-            Standing::Going(how) => self.left = Some(how),
-            Standing::Gone => {}
-            // What it had written before is none of the successor's.
-            Standing::Banned => self.consumer.at_start(),
-        }
-        self.standing = Standing::Here;
-        true
-    }
+    doorbell: Option<Doorbell>,
 }
 
 /// The most messages that are taken from one publisher while others may have some.
@@ -171,29 +143,18 @@ const BURST: u32 = 64;
 /// How often one tries to catch up with a publisher at a time.
 const CHASES: u32 = 4;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It publishes, as far as is known.
-    Here,
-    /// It is known to have gone; what it published is received first.
-    Going(Left),
-    /// It has gone, and that was told.
-    Gone,
-    /// It wrote what makes no sense, and is not listened to any more.
-    Banned,
-}
-
-/// What was found.
-pub(super) struct Found {
-    pub(super) track: usize,
-    pub(super) frame: Frame,
-}
-
 /// What there is.
 enum Next {
-    Found(Found),
-    Missed { publisher: usize, messages: u64 },
-    Left { publisher: usize, how: Left },
+    /// A message, at hand at the track whose turn it is.
+    Found,
+    Missed {
+        publisher: usize,
+        messages: u64,
+    },
+    Left {
+        publisher: usize,
+        how: Left,
+    },
     Error(Error),
 }
 
@@ -241,7 +202,7 @@ impl Subscriber {
             received: 0,
             bytes: 0,
             missed: 0,
-            burst: BURST,
+            burst: 0,
             ignored: Vec::new(),
             is_disconnected: false,
             doorbell: None,
@@ -271,6 +232,7 @@ impl Subscriber {
     /// [`Overrun`](ErrorKind::Overrun) if it was too slow and was to be disconnected then;
     /// [`Malformed`](ErrorKind::Malformed) once for a publisher that wrote what makes no sense;
     /// [`Removed`](ErrorKind::Removed) if somebody has removed the topic.
+    #[inline]
     pub fn receive(&mut self) -> Result<Sample<'_>> {
         self.receive_wait(Wait::forever())
     }
@@ -296,16 +258,23 @@ impl Subscriber {
     ///
     /// # Errors
     /// As [`receive`](Self::receive), and what `wait` ends with.
-    #[inline]
+    #[inline(always)]
     pub fn receive_wait(&mut self, wait: Wait) -> Result<Sample<'_>> {
         // The usual case, without a detour.
-        if let Some(found) = self.look_at_turn() {
-            return Ok(Sample::new(self, found, wait));
+        if !self.finds_at_turn() {
+            self.find(&wait)?;
         }
+        Ok(Sample::new(self, &wait))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find(&mut self, wait: &Wait) -> Result<()> {
+        let wait = *wait;
         let mut others = 0;
         loop {
             match self.next_wait(wait)? {
-                Next::Found(found) => return Ok(Sample::new(self, found, wait)),
+                Next::Found => return Ok(()),
                 Next::Missed { .. } => {
                     // A publisher that writes nonsense could go on with that.
                     others += 1;
@@ -335,11 +304,11 @@ impl Subscriber {
     #[inline]
     pub fn next(&mut self, wait: Wait) -> Result<Event<'_>> {
         // The usual case, without a detour.
-        if let Some(found) = self.look_at_turn() {
-            return Ok(Event::Message(Sample::new(self, found, wait)));
+        if self.finds_at_turn() {
+            return Ok(Event::Message(Sample::new(self, &wait)));
         }
         Ok(match self.next_wait(wait)? {
-            Next::Found(found) => Event::Message(Sample::new(self, found, wait)),
+            Next::Found => Event::Message(Sample::new(self, &wait)),
             Next::Missed { publisher, messages } => Event::Missed { publisher, messages },
             Next::Left { publisher, how } => Event::Left { publisher, how },
             Next::Error(error) => return Err(error),
@@ -398,97 +367,25 @@ impl Subscriber {
         self.patience.parks
     }
 
-    /// A descriptor that is readable when something may have happened, for `poll(2)` and its like: after it was, receive
-    /// without waiting until there is nothing, and [`arm`](Self::arm) before polling again.
-    ///
-    /// It costs publishers a few system calls for the first message after each time it was armed, and nothing otherwise. A
-    /// publisher that dies rings no more: whoever is to learn of that polls with a time-out, and receives without waiting when
-    /// that is over.
-    ///
-    /// # Errors
-    /// Those of making a FIFO beside the subscriber's segment.
-    pub fn doorbell(&mut self) -> Result<BorrowedFd<'_>> {
-        if self.doorbell.is_none() {
-            let path = self.bell_path();
-            let failed = |errno| kernel("make the doorbell", &path, errno);
-            match rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                Err(errno) => return Err(failed(errno)),
-            }
-            // For both directions, so that it never is at an end.
-            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let bell = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).map_err(failed)?;
-            // Whoever may publish may ring it, whatever the umask is.
-            let mode = 0o600 | self.site.charter.mode.bits() & 0o022;
-            rustix::fs::fchmod(&bell, rustix::fs::Mode::from_raw_mode(mode)).map_err(failed)?;
-            self.doorbell = Some(bell);
-        }
-        self.arm()?;
-        match &self.doorbell {
-            Some(bell) => Ok(bell.as_fd()),
-            None => Err(kernel("make the doorbell", &self.bell_path(), rustix::io::Errno::IO)),
-        }
-    }
-
-    /// Has the [`doorbell`](Self::doorbell) ring for what comes next. Whether something is there already: then it is readable
-    /// at once.
-    ///
-    /// # Errors
-    /// Those of [`doorbell`](Self::doorbell).
-    pub fn arm(&mut self) -> Result<bool> {
-        let Some(bell) = &self.doorbell else { return self.doorbell().map(|_| false) };
-        let mut drained = [0; 64];
-        while rustix::io::read(bell, &mut drained).is_ok_and(|len| len > 0) {}
-        self.site.hints.filled.arm();
-        if !barrier::heavy() {
-            self.site.hints.ask_for_fences();
-        }
-        let is_ready = self.peek();
-        if is_ready && let Some(bell) = &self.doorbell {
-            let _ = rustix::io::write(bell, &[1]);
-        }
-        Ok(is_ready)
-    }
-
-    /// Whether there is something to receive, or to be told, without taking it.
-    fn peek(&mut self) -> bool {
-        if self.roster != self.site.hints.roster() || self.is_disconnected {
-            return true;
-        }
-        self.tracks.iter_mut().any(|track| match track.standing {
-            Standing::Here => {
-                track.left.is_some()
-                    || !matches!(track.consumer.look(), Look::Empty | Look::Pending)
-                    || track.consumer.is_closed()
-            }
-            Standing::Going(_) => true,
-            Standing::Gone | Standing::Banned => false,
-        })
-    }
-
     /// What errors are about.
     pub(crate) fn object(&self) -> &twixt_os::Object {
         &self.site.object
     }
 
-    fn bell_path(&self) -> std::path::PathBuf {
-        bell_of(self.own.path())
-    }
-
-    /// A message at the track that had one last.
+    /// Whether a message is at hand at the track that had one last.
     #[inline(always)]
-    fn look_at_turn(&mut self) -> Option<Found> {
-        let turn = self.turn;
-        let track = self.tracks.get_mut(turn)?;
-        match track.consumer.look_in_passing() {
-            Look::Message(frame) if track.is_plain() && self.burst > 0 && self.maker.is_this() => {
-                self.burst -= 1;
-                Some(Found { track: turn, frame })
-            }
-            _ => None,
+    fn finds_at_turn(&mut self) -> bool {
+        if self.burst == 0 || !self.maker.is_this() {
+            return false;
+        }
+        self.burst -= 1;
+        match self.tracks.get_mut(self.turn) {
+            Some(track) => track.consumer.finds(),
+            None => false,
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn next_wait(&mut self, wait: Wait) -> Result<Next> {
         if !self.maker.is_this() {
@@ -499,7 +396,15 @@ impl Subscriber {
         if self.is_disconnected {
             return Err(self.too_slow());
         }
-        self.burst = BURST;
+        self.burst = 0;
+        let next = self.next_of_all(wait);
+        if self.tracks.get(self.turn).is_some_and(Track::is_plain) && !self.is_disconnected {
+            self.burst = BURST;
+        }
+        next
+    }
+
+    fn next_of_all(&mut self, wait: Wait) -> Result<Next> {
         // Whoever never waits for long, or never waits, learns it here.
         let dead = if self.patience.is_due() { self.look_for_the_dead() } else { Ok(()) };
         if let Some(next) = self.look_in_passing() {
@@ -527,55 +432,6 @@ impl Subscriber {
     fn too_slow(&self) -> Error {
         let why = "it was too slow, and is disconnected as it wished";
         refused("receive from", &self.site.object, ErrorKind::Overrun, why).with_advice("open it anew")
-    }
-
-    /// For as long as it does not matter.
-    fn try_for_a_moment(&mut self) -> Option<Next> {
-        if self.shares_cpu || !self.patience.tries() {
-            return None;
-        }
-        for _ in 0..FIRST {
-            relax();
-            if let Some(next) = self.look() {
-                self.patience.found_at_once();
-                return Some(next);
-            }
-        }
-        None
-    }
-
-    #[inline(never)]
-    fn wait(&mut self, wait: Wait) -> Result<Next> {
-        let site = Arc::clone(&self.site);
-        let place = Place { bell: &site.hints.filled, hints: &site.hints, shares_cpu: self.shares_cpu };
-        let mut patience = self.patience.clone();
-        let this = core::cell::RefCell::new(&mut *self);
-        let next = patience.wait(
-            &place,
-            wait,
-            || this.borrow_mut().look(),
-            || {
-                let mut this = this.borrow_mut();
-                this.look_for_the_dead()?;
-                Ok(this.look())
-            },
-        );
-        self.patience = patience;
-        self.counters[page::PARKS].store(self.patience.parks, Ordering::Relaxed);
-        next.map_err(|ended: Ended| match ended {
-            Ended::Error(error) => error,
-            Ended::Stopped(stopped) => stopped.error("receive from", &self.site.object),
-        })
-    }
-
-    /// What there is. The publisher of a stream gets ahead before it is looked: but what is there is found.
-    fn look_in_passing(&mut self) -> Option<Next> {
-        if let Some(track) = self.tracks.get_mut(self.turn) {
-            while track.consumer.is_lagging() && track.consumer.look_in_passing() == Look::Empty {
-                relax();
-            }
-        }
-        self.look()
     }
 
     /// What there is, if there is something.
@@ -632,7 +488,7 @@ impl Subscriber {
                         continue;
                     }
                     if !track.is_behind {
-                        return Some(Next::Found(Found { track: at, frame }));
+                        return Some(Next::Found);
                     }
                     // Its number counts if it is its number.
                     if !track.consumer.is_intact(frame.position) {
@@ -701,178 +557,9 @@ impl Subscriber {
         }
     }
 
-    /// Does not listen to a publisher any more, and keeps whoever has its place after it from waiting in vain.
-    fn ban(&mut self, at: usize) {
-        let track = &mut self.tracks[at];
-        track.standing = Standing::Banned;
-        track.said = u64::MAX;
-        if let Some(cursor) = self.cursors.get(page::STEP * track.index) {
-            // Release: pairs with the Acquire in `Follower::position`; nothing is read of it any more.
-            cursor.store(page::IGNORED, Ordering::Release);
-        }
-        self.ring_room();
-    }
-
-    /// It was too slow. An error if that is the end.
-    fn overrun(&mut self, at: usize) -> Option<Next> {
-        if self.options.slow == Slow::Disconnect {
-            self.is_disconnected = true;
-            for track in &mut self.tracks {
-                track.standing = Standing::Banned;
-            }
-            return Some(Next::Error(self.too_slow()));
-        }
-        let track = &mut self.tracks[at];
-        if self.options.slow == Slow::DropNewest
-            && track.aside.is_none()
-            && let Ok(Some((copy, spilled))) =
-                spill::open(&self.site, self.index, track.index, track.consumer.position())
-        {
-            let copy = copy.expecting_as(&track.consumer);
-            let ring = core::mem::replace(&mut track.consumer, copy);
-            track.aside = Some((ring, spilled));
-            return None;
-        }
-        // Those that are waited for are overrun only while they join. How many were missed, the next message tells.
-        track.consumer.catch_up();
-        track.is_behind = true;
-        None
-    }
-
-    /// Goes on with what comes next, if a copy of what was not received was read to its end: what came in between was missed.
-    fn has_read_copy(&mut self, at: usize) -> bool {
-        let track = &mut self.tracks[at];
-        match track.aside.take() {
-            Some((mut ring, spilled)) if distance(spilled.end, track.consumer.position()) >= 0 => {
-                ring.at_head();
-                track.consumer = ring.expecting_as(&track.consumer);
-                track.is_behind = true;
-                let position = track.consumer.position();
-                // First, so that the publisher does not make another copy that is then removed.
-                spilled.done();
-                self.say(at, position);
-                true
-            }
-            aside => {
-                track.aside = aside;
-                false
-            }
-        }
-    }
-
-    /// Looks which publishers are there. `is_first`: those begin where the options say, others with their first message.
-    fn look_around(&mut self, is_first: bool) -> Result<()> {
-        let present = self.site.list('p', MOST_PUBLISHERS)?;
-        let mut failed = Ok(());
-        for index in present {
-            let known = self.tracks.iter().position(|track| track.index == index && track.peer.has_name());
-            if let Some(at) = known {
-                self.tracks[at].notice_successor();
-                continue;
-            }
-            let path = self.site.path('p', index);
-            if self.ignored.iter().any(|(other, file)| *other == index && is_still(&path, file.as_fd())) {
-                continue;
-            }
-            // Before it is looked at, and kept open if it is passed over: until then no other file has its inode number.
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = match rustix::fs::open(&path, flags, Mode::empty()) {
-                Err(Errno::NOENT) => continue,
-                file => file.map_err(|errno| kernel("look into", &path, errno))?,
-            };
-            // One that makes no sense is told once, and keeps nobody from the others.
-            if let Err(error) = self.follow(index, is_first) {
-                if is_want(&error) {
-                    return Err(error);
-                }
-                self.ignored.retain(|(other, _)| *other != index);
-                self.ignored.push((index, file));
-                failed = Err(error);
-            }
-        }
-        failed
-    }
-
-    fn follow(&mut self, index: usize, is_first: bool) -> Result<()> {
-        let site = &self.site;
-        let geometry = site.charter.geometry;
-        let path = site.path('p', index);
-        let Some(peer) = Peer::open_of(&path, What::Publisher, site.number, segment::bytes(geometry))? else {
-            return Ok(());
-        };
-        let wrong =
-            || malformed("receive from", &site.object, "a publisher's file is too short for its ring");
-        let (ring, words) =
-            (peer.foreign(segment::RING, geometry.words())?, peer.foreign(segment::CONTROL_AT, CONTROL)?);
-        let mut consumer = Consumer::new(geometry, ring, words, 0).ok_or_else(wrong)?;
-        if is_first {
-            if site.charter.capacity == Capacity::Zero {
-                consumer.at_met();
-            } else if self.options.history == 0 {
-                consumer.at_head();
-            } else {
-                consumer.at_history(self.options.history, u64::MAX);
-            }
-        } else {
-            consumer.at_origin();
-        }
-        let epoch = consumer.epoch();
-        let is_alive = peer.is_alive();
-        let standing = match (is_alive, consumer.is_closed(), consumer.lag() > 0) {
-            (true, false, _) => Standing::Here,
-            (_, true, true) => Standing::Going(Left::Closed),
-            (false, false, true) => Standing::Going(Left::Died),
-            // One that has just begun says so in a moment.
-            (_, _, false) => Standing::Gone,
-        };
-        let mut track = Track {
-            index,
-            epoch: if is_first { epoch } else { epoch.min(1) },
-            peer,
-            said: u64::MAX,
-            consumer,
-            standing,
-            is_behind: false,
-            aside: None,
-            left: None,
-        };
-        if track.standing == Standing::Here {
-            // Of those that have come and gone before it was looked, one is told.
-            track.notice_successor();
-        }
-        self.tracks.retain(|other| other.index != index);
-        self.tracks.push(track);
-        self.see_who_shares_cpu();
-        let at = self.tracks.len() - 1;
-        self.say(at, self.tracks[at].consumer.position());
-        Ok(())
-    }
-
-    /// Looks which publishers have died.
-    fn look_for_the_dead(&mut self) -> Result<(), Ended> {
-        self.see_who_shares_cpu();
-        let missing = |why| Ended::Error(fault("receive from", &self.site.object, why));
-        self.site.check("receive from").map_err(Ended::Error)?;
-        self.own.mapping().check().map_err(missing)?;
-        for track in &mut self.tracks {
-            if !matches!(track.standing, Standing::Here | Standing::Going(_)) {
-                continue;
-            }
-            if let Err(why) = track.consumer.check() {
-                track.standing = Standing::Banned;
-                return Err(missing(why));
-            }
-            if track.standing == Standing::Here && !track.peer.is_alive() {
-                // It lets go of its lock after it has said good-bye.
-                let how = if track.consumer.is_closed() { Left::Closed } else { Left::Died };
-                track.standing = Standing::Going(how);
-            }
-        }
-        Ok(())
-    }
-
     /// Says how far it is.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn say(&mut self, at: usize, position: u64) {
         if !self.maker.is_this() {
             return;
@@ -896,70 +583,58 @@ impl Subscriber {
         self.site.hints.room.ring();
     }
 
-    /// Whether a publisher can only run if this one does not.
-    fn see_who_shares_cpu(&mut self) {
-        let own = pinned();
-        self.shares_cpu =
-            own != 0 && self.tracks.iter().any(|track| track.peer.header(header::PINNED) == own);
-    }
-
-    pub(super) fn consumer(&self, track: usize) -> &Consumer {
-        &self.tracks[track].consumer
-    }
-
-    pub(super) fn publisher_of(&self, track: usize) -> usize {
-        self.tracks[track].index
-    }
-
-    /// Goes on behind a message.
+    /// The ring in which the message at hand stands.
     #[inline(always)]
-    pub(super) fn finish(&mut self, found: &Found, fate: Fate) {
-        if fate != Fate::Intact && !self.settle(found, fate) {
+    pub(super) fn consumer(&self) -> &Consumer {
+        &self.tracks[self.turn].consumer
+    }
+
+    /// Whose the message at hand is.
+    pub(super) fn publisher_at_hand(&self) -> usize {
+        self.tracks[self.turn].index
+    }
+
+    /// Goes on behind the message at hand.
+    #[inline(always)]
+    pub(super) fn finish(&mut self, fate: Fate) {
+        if fate != Fate::Intact && !self.settle(fate) {
             return;
         }
-        let track = &mut self.tracks[found.track];
-        track.consumer.advance(found.frame);
+        let track = &mut self.tracks[self.turn];
+        let frame = track.consumer.hand();
+        track.consumer.advance(frame);
         self.received += 1;
-        self.bytes += found.frame.len as u64;
-        let position = track.consumer.position();
-        if distance(track.said, position) >= self.stride.cast_signed() || self.site.hints.room.is_awaited() {
-            self.say(found.track, position);
+        self.bytes += frame.len as u64;
+        if distance(track.said, frame.next()) >= self.stride.cast_signed()
+            || self.site.hints.room.is_awaited()
+        {
+            self.say(self.turn, frame.next());
         }
     }
 
-    /// Whether the publisher of a message that is not whole yet has died.
-    pub(super) fn has_died(&mut self, track: usize) -> bool {
-        !self.tracks[track].peer.is_alive()
+    /// Whether the publisher of the message at hand, which is not whole yet, has died.
+    pub(super) fn has_died(&mut self) -> bool {
+        !self.tracks[self.turn].peer.is_alive()
     }
 
     /// Whether a message that was not read to its end has been received all the same.
     #[inline(never)]
-    fn settle(&mut self, found: &Found, fate: Fate) -> bool {
-        let track = &mut self.tracks[found.track];
+    fn settle(&mut self, fate: Fate) -> bool {
+        let track = &mut self.tracks[self.turn];
         if fate == Fate::Kept {
             return false;
         }
-        if !track.consumer.is_intact(found.frame.position) {
+        let frame = track.consumer.hand();
+        if !track.consumer.is_intact(frame.position) {
             // Neither its bytes nor its length can be believed. What became of it, the next look tells.
-            let _ = self.overrun(found.track);
+            let _ = self.overrun(self.turn);
             return false;
         }
         if fate == Fate::Broken {
-            track.consumer.advance(found.frame);
+            track.consumer.advance(frame);
             return false;
         }
         true
-    }
-}
-
-enum Ended {
-    Stopped(Stopped),
-    Error(Error),
-}
-
-impl From<Stopped> for Ended {
-    fn from(stopped: Stopped) -> Self {
-        Self::Stopped(stopped)
     }
 }
 
@@ -1000,8 +675,8 @@ impl Drop for Subscriber {
         }
         // Release: pairs with the Acquire in `stat`, which sees what it has received; publishers need no more than the word.
         self.counters[page::LEAVING].store(1, Ordering::Release);
-        if self.doorbell.is_some() {
-            let _ = std::fs::remove_file(self.bell_path());
+        if let Some(bell) = &self.doorbell {
+            bell.remove();
         }
         self.own.remove();
         if self.options.slow == Slow::DropNewest {

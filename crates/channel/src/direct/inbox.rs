@@ -12,10 +12,11 @@ use twixt_os::{Errno, Error, ErrorKind, Result, Wait, timespec};
 
 use super::halves::LinkReceiver;
 use super::link::{Link, Role, pairs, sweep};
-use super::party::{Identity, Party};
+use super::party::Party;
 use super::place::Place;
 use crate::half::ReceiveHalf;
 use crate::origin::Origin;
+use crate::process::Identity;
 use crate::{Capabilities, Capacity, Message, Parties, Readiness};
 
 pub(super) struct Inbox {

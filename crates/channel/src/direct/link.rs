@@ -22,10 +22,11 @@ use twixt_os::fifo::Fifo;
 use twixt_os::pipe::Reader;
 use twixt_os::{Deadline, Errno, Error, ErrorKind, Mechanism, Mode, Object, Result, Wait};
 
-use super::party::{Identity, Party};
+use super::party::Party;
 use super::place::Place;
 use super::{OPEN, from, origin, refused};
 use crate::origin::Origin;
+use crate::process::Identity;
 
 /// Which end of a link a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -22,10 +22,16 @@ pub(super) fn name(opening: &Opening) -> Result<&BusName> {
 /// How it is opened, and made if it is not there.
 pub(super) fn options(opening: &Opening) -> Result<Options> {
     use OptionName::{Budget, Capacity, MessageSize, Mode, Retries, Visibility};
-    create::only_with_create(opening, &[Mode, Capacity, Budget, MessageSize, Retries, Visibility])?;
     let given = opening.address().options();
+    // Over a connection the two sides meet by messages of their own, for which there is room.
+    let meets =
+        matches!(opening.endpoint(), Endpoint::Rpc(_)) && opening.capacity() == Some(crate::Capacity::Zero);
+    if !meets {
+        create::only_with_create(opening, &[Capacity])?;
+    }
+    create::only_with_create(opening, &[Mode, Budget, MessageSize, Retries, Visibility])?;
     let mut options = Options::new().create(given.create()).mode(opening.mode());
-    if let Some(room) = opening.capacity().and_then(room) {
+    if let Some(room) = opening.capacity().filter(|_| !meets).and_then(room) {
         options = options.capacity(room);
     }
     if let Some(size) = given.message_size() {

@@ -9,7 +9,7 @@ use crate::framing::overhead;
 use crate::half::{ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
 use crate::origin::Origin;
-use crate::stream::{self, FifoSource, PipeSink, StreamReceiver, StreamSender};
+use crate::stream::{self, FifoSink, FifoSource, StreamReceiver, StreamSender};
 use crate::{Capabilities, Capacity, Opening, Parties, Persistence};
 
 pub(super) struct Fifo;
@@ -21,12 +21,14 @@ impl Mechanism for Fifo {
 
     /// Waits for a reader.
     fn sender(&self, opening: &Opening) -> Result<Box<dyn SendHalf>> {
-        let writer = named(opening)?.open_write_wait(opening.opening_wait())?;
+        let fifo = named(opening)?;
+        let writer = fifo.open_write_wait(opening.opening_wait())?;
         if let Some(bytes) = capacity(opening) {
             writer.set_capacity(bytes)?;
         }
         let framing = opening.framing_or(Framing::Frame);
-        let half = StreamSender::new(PipeSink(writer), framing, capabilities(framing), Origin::of(opening));
+        let sink = FifoSink::new(fifo, writer, framing);
+        let half = StreamSender::new(sink, framing, capabilities(framing), Origin::of(opening));
         Ok(Box::new(half))
     }
 
@@ -44,7 +46,8 @@ impl Mechanism for Fifo {
 
 fn capabilities(framing: Framing) -> Capabilities {
     let persistence = Persistence::Process;
-    // What several write is told apart as long as each write is one piece: 4096 bytes, `PIPE_BUF`.
+    // What several write is told apart as long as each write is one piece: 4096 bytes, `PIPE_BUF`. A longer message is sent
+    // by one at a time.
     let unmixed = Some(PIPE_BUF - overhead(framing));
     Capabilities { senders: Parties::Many, unmixed, persistence, ..stream::capabilities(framing) }
 }

@@ -35,8 +35,8 @@ impl Mechanism for Rpc {
     }
 
     fn connect(&self, opening: &Opening) -> Result<Halves> {
-        let (name, options) = (bus::name(opening)?, bus::options(opening)?);
-        Ok(halves(Link::connect_wait(name, &options, opening.opening_wait())?))
+        // What is sent waits until the other side accepts, as with a socket.
+        Ok(halves(Link::request(bus::name(opening)?, &bus::options(opening)?)?))
     }
 
     fn listener(&self, opening: &Opening) -> Result<Box<dyn Accept>> {
@@ -57,7 +57,7 @@ fn capabilities(longest: Option<usize>) -> Capabilities {
         receivers: Parties::One,
         sees_end: true,
         listens: true,
-        capacities: Capacities::BOUNDED,
+        capacities: Capacities::ZERO | Capacities::BOUNDED,
         ..Capabilities::new(Boundaries::Kept)
     }
 }

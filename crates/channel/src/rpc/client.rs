@@ -11,6 +11,7 @@ use twixt_os::{Deadline, ErrorKind, Maker, Mechanism, Object, Wait};
 use super::call::{Call, StreamCall};
 use super::client_core::{ClientCore, Taken};
 use super::error::{Error, Part, Result};
+use super::peer::introduction;
 use super::server::check;
 use super::service::{Method, Service};
 use super::wire::{Packet, Request};
@@ -133,7 +134,8 @@ impl Client {
         let longest_taken = u32::try_from(longest_taken).unwrap_or(u32::MAX);
         let nonce = nonce();
         let compare = options.compare_types;
-        let core = ClientCore::new(service, compare, nonce, options.calls, longest_sent, longest_taken);
+        let mut core = ClientCore::new(service, compare, nonce, options.calls, longest_sent, longest_taken);
+        core.introduce(introduction(&sender, &receiver));
         let about = About::new(&sender);
         let mut client = Self {
             service,

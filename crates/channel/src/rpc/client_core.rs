@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::error::{Error, Identity, Part, Result, Side};
 use super::service::{Method, Service, difference};
-use super::wire::{Failure, Greeting, Packet, Reason, Refusal};
+use super::wire::{Failure, Greeting, Packet, Reason, Refusal, Who};
 
 /// What the client knows of the conversation and of its calls.
 pub(crate) struct ClientCore {
@@ -12,6 +12,10 @@ pub(crate) struct ClientCore {
     /// The hash to be compared; 0 if none is.
     hash: u64,
     nonce: u64,
+    /// Which process this is, where the server has to be told.
+    who: Option<Who>,
+    /// Which process the server is, where it has said so.
+    server: Option<Who>,
     phase: Phase,
     /// The most calls in flight.
     most_calls: usize,
@@ -99,6 +103,8 @@ impl ClientCore {
             service,
             hash: if compare_types { service.hash() } else { 0 },
             nonce,
+            who: None,
+            server: None,
             phase: Phase::Opening,
             most_calls,
             longest_sent,
@@ -110,6 +116,16 @@ impl ClientCore {
         }
     }
 
+    /// Says which process it is, if there is room for that.
+    pub(crate) fn introduce(&mut self, who: Option<Who>) {
+        self.who = who.filter(|_| Who::fits(self.service.name(), self.longest_sent));
+    }
+
+    /// Which process the server has said it is.
+    pub(crate) fn server(&self) -> Option<Who> {
+        self.server
+    }
+
     /// The message that begins the conversation.
     pub(crate) fn open(&self, out: &mut Vec<u8>) {
         let greeting = Greeting {
@@ -117,6 +133,7 @@ impl ClientCore {
             hash: self.hash,
             max_message: self.longest_taken,
             name: self.service.name(),
+            who: self.who,
             signature: "",
         };
         Packet::Open(greeting).encode(out);
@@ -229,6 +246,7 @@ impl ClientCore {
         match packet {
             Packet::Welcome(greeting) if greeting.nonce == self.nonce => {
                 self.longest_sent = self.longest_sent.min(greeting.max_message.into());
+                self.server = greeting.who;
                 self.phase = Phase::Open;
                 Ok(Event::Opened)
             }

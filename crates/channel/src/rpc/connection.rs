@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rustix::net::{Shutdown, shutdown};
@@ -11,6 +11,7 @@ use twixt_os::{Deadline, Errno, ErrorKind, Wait};
 use super::client::longest;
 use super::context::{Context, Incoming, Link, Of};
 use super::error::{Error, Result};
+use super::peer::{Peer, introduction};
 use super::server::{Dispatch, Ended, Settings};
 use super::server_core::{Event, Job, ServerCore, Spent, Ticket, failure};
 use super::service::Service;
@@ -48,10 +49,14 @@ struct Receiving<'s> {
     message: Message,
     /// What is answered at once.
     answer: Vec<u8>,
+    /// Whose words these are.
+    client: Arc<Peer>,
 }
 
 struct State {
     core: ServerCore,
+    /// As in [`Receiving`], for who sends.
+    client: Arc<Peer>,
     /// How it ended, once it has.
     ended: Option<Result<Ended>>,
     /// How many threads wait for work, and for a change.
@@ -72,12 +77,16 @@ impl<'s> Connection<'s> {
         let workers = settings.workers.max(1);
         let can_hang_up = can_hang_up(sender, receiver);
         let origin = receiver.origin().clone();
-        let core = ServerCore::new(service, workers, settings.queue, longest_carried, longest_taken);
+        let mut core = ServerCore::new(service, workers, settings.queue, longest_carried, longest_taken);
+        core.introduce(introduction(sender, receiver));
+        let client = Arc::new(Peer::Unknown);
+        let receiving =
+            Receiving { receiver, message: Message::new(), answer: Vec::new(), client: Arc::clone(&client) };
         Self {
             service,
             sender: Mutex::new(sender),
-            receiver: Mutex::new(Receiving { receiver, message: Message::new(), answer: Vec::new() }),
-            state: Mutex::new(State { core, ended: None, idle: 0, parked: 0 }),
+            receiver: Mutex::new(receiving),
+            state: Mutex::new(State { core, client, ended: None, idle: 0, parked: 0 }),
             work: Condvar::new(),
             changed: Condvar::new(),
             threaded: settings.workers > 0,
@@ -236,6 +245,10 @@ impl<'s> Connection<'s> {
             if self.wait.has_passed() || self.is_stopped() || self.ended().is_some() {
                 return Ok(Sent::Lost);
             }
+            if self.client().has_ended() {
+                // Who reads will find the same.
+                return Ok(Sent::Lost);
+            }
             let mut wait = at_most(self.wait, patience.min(GLANCE));
             if let Some(deadline) = deadline {
                 wait = at_most(wait, deadline.remaining());
@@ -255,6 +268,10 @@ impl<'s> Connection<'s> {
         }
     }
 
+    fn client(&self) -> Arc<Peer> {
+        Arc::clone(&lock(&self.state).client)
+    }
+
     fn is_stopped(&self) -> bool {
         self.settings.stop().is_some_and(Stop::is_set)
     }
@@ -269,23 +286,17 @@ impl<'s> Connection<'s> {
     }
 
     /// Waits for a message, so that it can be stopped; `WouldBlock` or `TimedOut` if it is time to look whether it was.
-    fn receive(&self, receiver: &mut Receiver, message: &mut Message, wait: Wait) -> twixt_os::Result<()> {
+    fn receive(
+        &self,
+        receiver: &mut Receiver,
+        message: &mut Message,
+        client: &Peer,
+        wait: Wait,
+    ) -> twixt_os::Result<()> {
         let stop = self.settings.stop();
-        if wait.is_never() || stop.is_none() && (!self.threaded || self.can_hang_up) {
-            return receiver.receive_wait(message, wait);
-        }
-        match receiver.receive_wait(message, Wait::never()) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            received => return received,
-        }
-        match (receiver.readiness(), stop) {
-            (Ok(readiness), Some(stop)) => {
-                let ready = stop.until_ready(readiness, wait);
-                ready.map_err(|errno| self.origin.kernel("receive from", errno))?;
-                receiver.receive_wait(message, Wait::never())
-            }
-            _ => receiver.receive_wait(message, at_most(wait, GLANCE)),
-        }
+        let is_woken = stop.is_some() || !self.threaded || self.can_hang_up;
+        let wait = if is_woken { wait } else { at_most(wait, GLANCE) };
+        client.receive(receiver, message, wait, stop)
     }
 
     /// Reads one message, and answers what can be answered at once. Whether there was one.
@@ -295,8 +306,8 @@ impl<'s> Connection<'s> {
             return false;
         }
         let mut receiving = lock(&self.receiver);
-        let Receiving { receiver, message, answer } = &mut *receiving;
-        if let Err(error) = self.receive(receiver, message, wait) {
+        let Receiving { receiver, message, answer, client } = &mut *receiving;
+        if let Err(error) = self.receive(receiver, message, client, wait) {
             match error.kind() {
                 ErrorKind::PeerGone => self.end(Ok(Ended::PeerGone)),
                 ErrorKind::WouldBlock => {}
@@ -309,6 +320,10 @@ impl<'s> Connection<'s> {
         answer.clear();
         let mut state = lock(&self.state);
         let event = state.core.receive(message.bytes(), answer);
+        if event == Ok(Event::Opened) {
+            *client = Arc::new(Peer::of(state.core.client()));
+            state.client = Arc::clone(client);
+        }
         let (idle, parked) = (state.idle > 0, state.parked > 0);
         drop(state);
         match &event {

@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::context::Incoming;
 use super::error::{Error, Result};
 use super::service::Service;
-use super::stop::{GLANCE, Stop, StopHandle, at_most};
+use super::stop::{GLANCE, Stop, StopHandle, at_most, until_ready};
 use crate::{Content, Duplex, Framing, Listener};
 
 /// Answers the calls of a service.
@@ -192,8 +192,8 @@ impl<H: Sync> Server<H> {
 
     /// Answers one client, until it has gone. Calls that run then are cancelled, and waited for.
     ///
-    /// Over a mailbox, which does not see its users go, a new client may begin a new conversation at any time: it ends the
-    /// one before it.
+    /// Over a mailbox, which does not see its users go, the client's process is watched instead, and a new client may begin
+    /// a new conversation at any time: it ends the one before it.
     ///
     /// # Errors
     /// - [`Error::Mismatch`]: the client calls something else. It has been told.
@@ -289,7 +289,7 @@ impl<H> Server<H> {
             }
             match listener.readiness() {
                 Ok(readiness) => {
-                    let ready = stop.until_ready(readiness, wait);
+                    let ready = until_ready(readiness, [Some(stop.descriptor()), None], wait);
                     ready.map_err(|errno| listener.failed("accept at", errno))?;
                 }
                 Err(_) => match listener.accept_wait(at_most(wait, GLANCE)) {

@@ -6,7 +6,7 @@ use twixt_os::Deadline;
 
 use super::error::{Error, Identity, Part, Result};
 use super::service::{Method, Service};
-use super::wire::{FAILURE, Failure, Greeting, Packet, Reason, Refusal, Request, cut};
+use super::wire::{FAILURE, Failure, Greeting, Packet, Reason, Refusal, Request, Who, cut};
 
 /// What the server knows of the conversation and of its calls.
 pub(crate) struct ServerCore {
@@ -21,6 +21,10 @@ pub(crate) struct ServerCore {
     longest_sent: u64,
     /// The longest message that is taken.
     longest_taken: u32,
+    /// Which process this is, where clients have to be told.
+    who: Option<Who>,
+    /// Which process the client of the conversation is, where it has said so.
+    client: Option<Who>,
     /// Counts the conversations: the results of an earlier one are no one's. None while there is none.
     conversation: Option<u64>,
     conversations: u64,
@@ -112,6 +116,8 @@ impl ServerCore {
             longest_carried,
             longest_sent: longest_carried,
             longest_taken: longest_taken.max(1),
+            who: None,
+            client: None,
             conversation: None,
             conversations: 0,
             said_goodbye: false,
@@ -121,6 +127,16 @@ impl ServerCore {
             running: 0,
             spare: Vec::new(),
         }
+    }
+
+    /// Says which process it is, if there is room for that.
+    pub(crate) fn introduce(&mut self, who: Option<Who>) {
+        self.who = who.filter(|_| Who::fits(self.service.name(), self.longest_carried));
+    }
+
+    /// Which process the client of the conversation has said it is.
+    pub(crate) fn client(&self) -> Option<Who> {
+        self.client
     }
 
     /// A message has arrived. What is to be sent at once is put behind what `out` holds. An error ends the
@@ -250,6 +266,7 @@ impl ServerCore {
             hash: service.hash(),
             max_message: self.longest_taken,
             name: service.name(),
+            who: None,
             signature: "",
         };
         let Some((refusal, difference)) = refusal else {
@@ -257,6 +274,8 @@ impl ServerCore {
             self.conversation = Some(self.conversations);
             self.said_goodbye = false;
             self.longest_sent = self.longest_carried.min(client.max_message.into());
+            self.client = client.who;
+            greeting.who = self.who;
             Packet::Welcome(greeting).encode(out);
             return Event::Opened;
         };

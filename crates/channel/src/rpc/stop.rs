@@ -1,5 +1,6 @@
 //! Ending a server from elsewhere.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -58,29 +59,38 @@ impl Stop {
         self.is_set.load(Ordering::Acquire)
     }
 
-    /// Waits until something is ready, or all is to end.
-    pub(super) fn until_ready(&self, readiness: Readiness<'_>, wait: Wait) -> Result<(), Errno> {
-        let interest = match readiness.interest() {
-            Interest::Read => PollFlags::IN,
-            Interest::Write => PollFlags::OUT,
-        };
-        let mut polled = [
-            PollFd::from_borrowed_fd(readiness.descriptor(), interest),
-            PollFd::new(&self.bell, PollFlags::IN),
-        ];
-        let (limited, is_shorter) = match readiness.patience() {
-            Some(patience) => {
-                (at_most(wait, patience), wait.deadline().is_none_or(|it| it.remaining() > patience))
-            }
-            None => (wait, false),
-        };
-        let ready = limited.with_timeout(|timeout| {
-            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-            if poll(&mut polled, timeout.as_ref())? == 0 { Err(Errno::AGAIN) } else { Ok(()) }
-        });
-        // To be tried again, whether or not it is ready.
-        if is_shorter && ready == Err(Errno::TIMEDOUT) { Ok(()) } else { ready }
+    /// Readable once it is set.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
     }
+}
+
+/// Waits until something is ready, or one of the events readable.
+pub(super) fn until_ready(
+    readiness: Readiness<'_>,
+    events: [Option<BorrowedFd<'_>>; 2],
+    wait: Wait,
+) -> Result<(), Errno> {
+    let interest = match readiness.interest() {
+        Interest::Read => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
+    };
+    let nothing = (readiness.descriptor(), PollFlags::empty());
+    let [one, other] = events.map(|event| event.map_or(nothing, |event| (event, PollFlags::IN)));
+    let mut polled = [(readiness.descriptor(), interest), one, other]
+        .map(|(descriptor, flags)| PollFd::from_borrowed_fd(descriptor, flags));
+    let (limited, is_shorter) = match readiness.patience() {
+        Some(patience) => {
+            (at_most(wait, patience), wait.deadline().is_none_or(|it| it.remaining() > patience))
+        }
+        None => (wait, false),
+    };
+    let ready = limited.with_timeout(|timeout| {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        if poll(&mut polled, timeout.as_ref())? == 0 { Err(Errno::AGAIN) } else { Ok(()) }
+    });
+    // To be tried again, whether or not it is ready.
+    if is_shorter && ready == Err(Errno::TIMEDOUT) { Ok(()) } else { ready }
 }
 
 /// How long to wait at a time where nothing wakes who is to look whether all is over.

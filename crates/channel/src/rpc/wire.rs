@@ -22,6 +22,8 @@ const REQUEST_HEADER: usize = 24;
 const GREETING: usize = 40;
 /// How long a failure is without its text.
 pub(crate) const FAILURE: usize = 24;
+/// How long the part of a greeting is that says which process it is.
+const WHO: usize = 24;
 /// The most bytes of a service's name that are sent.
 const LONGEST_NAME: usize = 255;
 /// The most bytes of the reason of a failure that are sent.
@@ -74,8 +76,20 @@ pub(crate) struct Greeting<'a> {
     pub(crate) max_message: u32,
     /// The name of the service.
     pub(crate) name: &'a str,
+    /// Which process greets, where the channel does not see it go.
+    pub(crate) who: Option<Who>,
     /// What the hash was made of, to say what differs.
     pub(crate) signature: &'a str,
+}
+
+/// A process, as others know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Who {
+    /// Where the other two mean something.
+    pub(crate) place: u64,
+    /// When it was started, in the clock ticks of `/proc/PID/stat`.
+    pub(crate) started: u64,
+    pub(crate) pid: u32,
 }
 
 /// Why a server does not begin a conversation.
@@ -276,14 +290,16 @@ impl<'a> Greeting<'a> {
         let Some((fixed, texts)) = body.split_at_checked(FIXED) else {
             return Err(Malformed("a greeting is cut short"));
         };
-        let name = usize::from(u16_at(fixed, 28));
-        if u16_at(fixed, 30) != 0 {
-            return Err(Malformed("reserved bytes of a greeting are not zero"));
-        }
-        let texts = core::str::from_utf8(texts).map_err(|_| Malformed("a name is not UTF-8"))?;
-        let Some((name, signature)) = texts.split_at_checked(name) else {
+        let (name, who) = (usize::from(u16_at(fixed, 28)), usize::from(u16_at(fixed, 30)));
+        let Some((name, rest)) = texts.split_at_checked(name) else {
             return Err(Malformed("a greeting is shorter than the name in it"));
         };
+        let Some((who, signature)) = rest.split_at_checked(who) else {
+            return Err(Malformed("a greeting is shorter than what it says of its process"));
+        };
+        let who = Who::decode(who)?;
+        let text = |bytes| core::str::from_utf8(bytes).map_err(|_| Malformed("a name is not UTF-8"));
+        let (name, signature) = (text(name)?, text(signature)?);
         if name.len() > LONGEST_NAME || signature.len() > LONGEST_SIGNATURE {
             return Err(Malformed("a name or a signature is too long"));
         }
@@ -292,6 +308,7 @@ impl<'a> Greeting<'a> {
             hash: u64_at(fixed, 16),
             max_message: u32_at(fixed, 24),
             name,
+            who,
             signature,
         })
     }
@@ -302,7 +319,7 @@ impl<'a> Greeting<'a> {
             return Err(Malformed("a greeting does not bear the mark of the format"));
         }
         // No version has a message that is longer than nothing.
-        Ok(Self { nonce: u64_at(body, 8), hash: 0, max_message: 0, name: "", signature: "" })
+        Ok(Self { nonce: u64_at(body, 8), hash: 0, max_message: 0, name: "", who: None, signature: "" })
     }
 
     /// Whether it came from a version that this one does not speak.
@@ -318,9 +335,37 @@ impl<'a> Greeting<'a> {
         out.extend(self.hash.to_le_bytes());
         out.extend(self.max_message.to_le_bytes());
         out.extend(u16::try_from(name.len()).unwrap_or_default().to_le_bytes());
-        out.extend([0; 2]);
+        out.extend((if self.who.is_some() { WHO as u16 } else { 0 }).to_le_bytes());
         out.extend(name.as_bytes());
+        if let Some(who) = self.who {
+            who.encode(out);
+        }
         out.extend(cut(self.signature, LONGEST_SIGNATURE).as_bytes());
+    }
+}
+
+impl Who {
+    fn decode(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if bytes.len() != WHO || u32_at(bytes, 20) != 0 {
+            return Err(Malformed("what a greeting says of its process is not 24 bytes, the last four zero"));
+        }
+        Ok(Some(Self { place: u64_at(bytes, 0), started: u64_at(bytes, 8), pid: u32_at(bytes, 16) }))
+    }
+
+    fn encode(self, out: &mut Vec<u8>) {
+        out.extend(self.place.to_le_bytes());
+        out.extend(self.started.to_le_bytes());
+        out.extend(self.pid.to_le_bytes());
+        out.extend([0; 4]);
+    }
+
+    /// Whether a greeting by this name that says it is no longer than `most` bytes.
+    pub(crate) fn fits(name: &str, most: u64) -> bool {
+        let len = GREETING + cut(name, LONGEST_NAME).len() + WHO;
+        u64::try_from(len).is_ok_and(|len| len <= most)
     }
 }
 

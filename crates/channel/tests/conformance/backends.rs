@@ -65,6 +65,8 @@ pub const BACKENDS: &[Backend] = &[
     named("posix-shm", "posix-shm:/{name}?create"),
     named("topic", "topic:{name}?create"),
     named("queue", "queue:{name}?create"),
+    named("latest", "latest:{name}?create"),
+    named("rpc", "rpc:{name}?create"),
     named("signal", "signal:{receiver}/RTMIN+3").counted_for_user(),
 ];
 

@@ -283,7 +283,7 @@ impl Party {
                 continue;
             }
             let before = latest[lane(number)].replace(number);
-            if can.reliable
+            if can.keeps_order()
                 && let Some(before) = before
                 && before >= number
             {

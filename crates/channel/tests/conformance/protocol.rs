@@ -270,6 +270,7 @@ pub struct Abilities {
     /// Whether each of them gets every message.
     pub fans_out: bool,
     pub reliable: bool,
+    pub newest_wins: bool,
     pub sees_end: bool,
     pub listens: bool,
     /// Whether messages outlive the processes.
@@ -308,6 +309,7 @@ impl Abilities {
             many_receivers: can.receivers != Parties::One,
             fans_out: can.receivers == Parties::All,
             reliable: can.reliable,
+            newest_wins: can.newest_wins,
             sees_end: can.sees_end,
             listens: can.listens,
             persists: can.persistence != Persistence::Process,
@@ -321,6 +323,11 @@ impl Abilities {
     /// Whether numbers that wait are added up.
     pub fn adds_up(&self) -> bool {
         self.number.is_some_and(|number| number.adds_up)
+    }
+
+    /// Whether messages arrive in the order in which they were sent, be it that some do not.
+    pub fn keeps_order(&self) -> bool {
+        self.reliable || self.newest_wins
     }
 
     /// Whether a send waits for room, in the end.

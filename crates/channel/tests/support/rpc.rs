@@ -274,7 +274,7 @@ pub fn sysv_msg() -> Pair {
     mailboxes(&format!("sysv-msg:{one}?create"), &format!("sysv-msg:{other}?create"), cleanup)
 }
 
-fn remove_at_end(names: Vec<String>) -> Box<dyn std::any::Any> {
+pub fn remove_at_end(names: Vec<String>) -> Box<dyn std::any::Any> {
     let guard: Defer<Box<dyn FnOnce()>> = defer(Box::new(move || {
         for name in names {
             remove(&name);

@@ -17,7 +17,7 @@ use crate::applies;
 /// address, where the kernel has chosen the port, is told on standard error.
 ///
 /// Without -n and --follow it receives until the end: until all senders have gone, where that can be seen, and otherwise one
-/// message (the last column of the table below). An end before the N messages of -n is exit status 5.
+/// message, or the value that is there (the last column of the table below). An end before the N messages of -n is exit status 5.
 ///
 /// No message that was taken is lost: what cannot be written to standard output, or whose command fails, is saved in a file
 /// that only its owner can read, in $TMPDIR, the current directory or /tmp, and it is told which messages these are and
@@ -89,13 +89,18 @@ Examples:
   twixt recv sysv-msg:0x7477 -n 10 --type ..3 --timeout 2s
   twixt recv tcp:0.0.0.0:7000 --framing raw > everything
   twixt recv unix:/run/jobs.sock --follow --exec 'logger --tag jobs'
-  twixt recv 'topic:prices?history=10&slow=drop-oldest' --follow --json";
+  twixt recv 'topic:prices?history=10&slow=drop-oldest' --follow --json
+  twixt recv latest:plant/speed";
 
 fn help() -> String {
     let until = |can: &Capabilities| {
         // A file, which ends where it ends at present.
         let is_file = can.boundaries == Boundaries::Framed && can.persistence == Persistence::File;
-        if can.sees_end || is_file { "until the end" } else { "one message" }
+        match (can.newest_wins, can.sees_end || is_file) {
+            (true, _) => "the newest value",
+            (false, true) => "until the end",
+            (false, false) => "one message",
+        }
     };
     let table = applies::table(applies::RECV, "without -n", until);
     format!("Which flag applies to which mechanism (all others to all):\n{table}\n\n{NOTES}\n\n{EXAMPLES}")

@@ -21,7 +21,7 @@ use crate::pace::Rate;
 /// a message is one in decimal.
 ///
 /// A topic takes messages also while nobody subscribes to it: they reach only who asks for a ?history= later. That is told on
-/// standard error, and is no failure.
+/// standard error, and is no failure. A latest value is replaced by each message; the last one stays.
 ///
 /// A message that cannot be sent is told with its number and beginning, nothing of it has been sent, and what precedes
 /// it has. If standard input is a file, it is left standing at the first byte that was not sent.

@@ -34,7 +34,9 @@ answer. Under lines and nul the last delimiter is not part of it. If COMMAND
 fails, that is told on standard error and the service goes on: a connection is
 closed, and a message whose sender cannot see that is saved in a file that
 only its owner can read, in $TMPDIR, the current directory or /tmp. More
-connections than --max wait until one ends, and so do messages.
+connections than --max wait until one ends, and so do messages. With
+--per-message it is messages that --max counts: connections that say nothing
+wait in a row of their own, as many as there are descriptors for.
 
 Socket activation: with --activated, or an address of the form fd:N, twixt
 serves what systemd (or another) has opened: LISTEN_FDS descriptors from 3 on,

@@ -8,11 +8,15 @@ use super::address;
 const NOTES: &str = "\
 Columns:
   address   the name on the bus
-  role      publisher, subscriber (topics); producer, consumer (queues)
-  place     its place there, which another may have once it has gone
+  role      publisher, subscriber (topics); producer, consumer (queues);
+            writer, reader (latest values); listener, client, server
+            (connections)
+  place     its place there, which another may have once it has gone; of
+            the two ends of a connection the number of that
   pid       its process; none if its number is of another namespace
   state     joining; here; left, its messages stay; died, without a word
-  messages  sent or received, by all who had the place where it is kept
+  messages  sent or received, by all who had the place where it is kept;
+            of the ends of a connection, sent
   bytes     of these messages
   lag       bytes of rings that wait for it, headers included
   missed    messages that a subscriber was too slow for

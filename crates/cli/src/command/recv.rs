@@ -120,7 +120,8 @@ enum Ended {
 impl Receiving<'_> {
     fn receive(&mut self) -> anyhow::Result<Ended> {
         let asked = self.arguments.count;
-        let until_end = self.arguments.follow || self.receiver.capabilities().sees_end;
+        let can = self.receiver.capabilities();
+        let until_end = self.arguments.follow || can.sees_end && !can.newest_wins;
         let most = asked.unwrap_or(if until_end { u64::MAX } else { 1 });
         let timeout = self.arguments.timeout.or(self.arguments.address.options().timeout());
         let mut message = Message::new();
@@ -181,7 +182,10 @@ impl Receiving<'_> {
     fn others_may_come(&self) -> bool {
         self.listens() || {
             let endpoint = self.arguments.address.endpoint();
-            matches!(endpoint, Endpoint::Fifo(_) | Endpoint::File(_) | Endpoint::Topic(_))
+            matches!(
+                endpoint,
+                Endpoint::Fifo(_) | Endpoint::File(_) | Endpoint::Topic(_) | Endpoint::Latest(_)
+            )
         }
     }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use rustix::event::{PollFd, PollFlags, poll};
-use twixt::os::eventfd::EventFd;
 use twixt::os::{Deadline, ErrorKind, Wait, timespec};
 
 use crate::args::Serve;
@@ -19,6 +18,7 @@ mod crew;
 mod door;
 mod message;
 mod source;
+mod talk;
 
 use crew::{Crew, Place};
 use source::{Source, Work};
@@ -37,7 +37,6 @@ pub fn run(arguments: &Serve) -> anyhow::Result<Exit> {
     let connects = sources.iter().all(Source::is_of_connections);
     let most = arguments.max.unwrap_or(if connects { 100 } else { 1 });
     let crew = crew.of(most);
-    let end = EventFd::create(0)?;
     let names: Vec<String> = sources.iter().map(Source::name).collect();
     tell(&format!("serving {}", names.join(", ")));
     if crew.most() < most as usize {
@@ -47,11 +46,9 @@ pub fn run(arguments: &Serve) -> anyhow::Result<Exit> {
         ));
     }
     std::thread::scope(|scope| {
-        let taken = take_all(&mut sources, scope, &crew, &end, &interrupt);
-        // Nobody is to come any more.
+        let taken = take_all(&mut sources, scope, &crew, &interrupt);
+        // Nobody is to come any more, and conversations end between two messages.
         drop(sources);
-        // Conversations end between two messages.
-        let _ = end.add(1);
         if crew.finish(&interrupt) {
             return taken.map(|()| Exit::Success);
         }
@@ -68,7 +65,6 @@ fn take_all<'scope>(
     sources: &mut Vec<Source>,
     scope: &'scope Scope<'scope, '_>,
     crew: &'scope Crew,
-    end: &'scope EventFd,
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
     let mut number = 0;
@@ -76,7 +72,7 @@ fn take_all<'scope>(
     while let Some(place) = crew.place(interrupt) {
         let Some(work) = next(sources, number + 1, interrupt)? else { break };
         number += 1;
-        start(scope, crew, end, place, work, number);
+        start(scope, crew, place, work, number);
     }
     Ok(())
 }
@@ -132,7 +128,6 @@ fn next(sources: &mut Vec<Source>, number: u64, interrupt: &Interrupt) -> anyhow
 fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     crew: &'scope Crew,
-    end: &'scope EventFd,
     place: Place<'scope>,
     work: Work,
     number: u64,
@@ -144,7 +139,7 @@ fn start<'scope>(
                     tell(&format!("connection {number}: {error}"));
                 }
             }
-            Work::Talk(connection, framing) => message::converse(*connection, number, framing, crew, end),
+            Work::Question(question) => question.answer(crew),
             Work::Message(request, answer) => request.serve(crew, &answer),
         }
         drop(place);

@@ -29,6 +29,7 @@ impl<T: Wipeable> Wiped<T> {
     }
 
     /// The value, once it was made. Async-signal-safe.
+    #[inline(always)]
     pub(crate) fn get(&self) -> Option<&'static T> {
         // Acquire: pairs with the Release in `get_or_make`, though the kernel's zeros would do.
         let page = NonNull::new(self.page.load(Ordering::Acquire))?;

@@ -14,6 +14,7 @@ use twixt_os::{Errno, ErrorKind, Wait};
 use super::Client;
 use crate::rpc::client_core::{ClientCore, Event};
 use crate::rpc::error::{Error, Result};
+use crate::rpc::peer::Peer;
 use crate::rpc::stop::at_most;
 use crate::rpc::wire::Packet;
 use crate::{Message, Receiver, Sender};
@@ -28,6 +29,8 @@ pub(super) struct Sending {
 pub(super) struct Receiving {
     receiver: Receiver,
     message: Message,
+    /// Whose words these are.
+    server: Peer,
 }
 
 /// What all threads know.
@@ -76,7 +79,7 @@ const MOST_HEARD: u32 = 1024;
 
 impl Receiving {
     pub(super) fn new(receiver: Receiver) -> Self {
-        Self { receiver, message: Message::new() }
+        Self { receiver, message: Message::new(), server: Peer::Unknown }
     }
 }
 
@@ -242,8 +245,8 @@ impl Client {
     }
 
     fn read(&self, receiving: &mut Receiving, wait: Wait) -> Result<bool> {
-        let Receiving { receiver, message } = receiving;
-        match receiver.receive_wait(message, wait) {
+        let Receiving { receiver, message, server } = receiving;
+        match server.receive(receiver, message, wait, None) {
             Ok(()) => {}
             Err(error) => {
                 return match error.kind() {
@@ -259,7 +262,8 @@ impl Client {
         let mut state = lock(&self.state);
         match state.core.receive(message.bytes()) {
             Ok(Event::Arrived(call)) => state.wake(|purpose| purpose == Purpose::Call(call)),
-            Ok(Event::Opened | Event::Nothing) => {}
+            Ok(Event::Opened) => *server = Peer::of(state.core.server()),
+            Ok(Event::Nothing) => {}
             Err(error) => state.fail(error),
         }
         Ok(true)
@@ -303,6 +307,13 @@ impl Client {
         let mut polled = [
             PollFd::from_borrowed_fd(out.descriptor(), PollFlags::OUT),
             PollFd::from_borrowed_fd(back.descriptor(), PollFlags::IN),
+            // What never makes room any more is to be seen, too.
+            receiving
+                .server
+                .descriptor()
+                .map_or(PollFd::from_borrowed_fd(back.descriptor(), PollFlags::empty()), |server| {
+                    PollFd::from_borrowed_fd(server, PollFlags::IN)
+                }),
         ];
         let ready = wait.with_timeout(|timeout| {
             let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());

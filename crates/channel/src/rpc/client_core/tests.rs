@@ -26,7 +26,7 @@ fn bytes(packet: Packet<'_>) -> Vec<u8> {
 }
 
 fn greeting(nonce: u64) -> Greeting<'static> {
-    Greeting { nonce, hash: SUMS.hash(), max_message: 1000, name: "Sums", signature: "" }
+    Greeting { nonce, hash: SUMS.hash(), max_message: 1000, name: "Sums", who: None, signature: "" }
 }
 
 fn opened() -> ClientCore {

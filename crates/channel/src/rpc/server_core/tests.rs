@@ -19,7 +19,7 @@ fn bytes(packet: Packet<'_>) -> Vec<u8> {
 }
 
 fn greeting() -> Greeting<'static> {
-    Greeting { nonce: 7, hash: SUMS.hash(), max_message: 500, name: "Sums", signature: "" }
+    Greeting { nonce: 7, hash: SUMS.hash(), max_message: 500, name: "Sums", who: None, signature: "" }
 }
 
 fn request(call: u32) -> Packet<'static> {

@@ -9,7 +9,9 @@ fn encoded(packet: &Packet<'_>) -> Vec<u8> {
 }
 
 fn greeting<'a>(name: &'a str, signature: &'a str) -> Greeting<'a> {
-    Greeting { nonce: 0x0102_0304_0506_0708, hash: 9, max_message: 4096, name, signature }
+    // Every other one says which process it is.
+    let who = (name.len() % 2 == 1).then_some(Who { place: 0x1112_1314_1516_1718, started: 20, pid: 4711 });
+    Greeting { nonce: 0x0102_0304_0506_0708, hash: 9, max_message: 4096, name, who, signature }
 }
 
 #[test]

@@ -164,6 +164,9 @@ pub fn persistence(stage: &Stage) -> Played {
     receiver.begin_open();
     receiver.opened().expect("a receiver alone");
     ledger.collect(&receiver);
+    if receiver.can().sees_end {
+        must_see_end(&receiver, How::PATIENT);
+    }
     receiver.expect_none();
     Ok(())
 }

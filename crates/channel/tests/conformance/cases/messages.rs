@@ -28,7 +28,9 @@ pub fn order(stage: &Stage) -> Played {
         assert!(collected.stopped, "{:?}", collected.failure);
         assert!(collected.count > 0);
         let mut numbers = collected.numbers;
-        numbers.sort_unstable();
+        if !receiver.can().keeps_order() {
+            numbers.sort_unstable();
+        }
         assert!(numbers.is_sorted_by(|one, next| one < next), "something came twice");
         assert!(numbers.iter().all(|number| ledger.accepted.contains(number)));
     }
@@ -50,6 +52,15 @@ pub fn boundaries(stage: &Stage) -> Played {
         sender.begin_send(body, How::PATIENT);
         receiver.expect(body);
         sender.outcome().expect("room");
+    }
+    if can.newest_wins {
+        // Several at a time are the last of them.
+        for body in &bodies {
+            sender.send(body, How::NEVER).expect("nobody is waited for");
+        }
+        receiver.expect(bodies.last().expect("several"));
+        receiver.expect_none();
+        return Ok(());
     }
     // As many at a time as there is room for.
     let mut waiting = Vec::new();
@@ -73,7 +84,14 @@ pub fn boundaries(stage: &Stage) -> Played {
 pub fn empty(stage: &Stage) -> Played {
     let Pair { sender, receiver } = stage.pair();
     let empty = Body::text("");
-    if sender.can().empty_messages {
+    if sender.can().newest_wins {
+        for number in 1..4 {
+            sender.send(&empty, How::PATIENT).expect("an empty message is a message");
+            receiver.expect(&empty);
+            sender.send_number(number, How::PATIENT).expect("room");
+            receiver.expect_number(number);
+        }
+    } else if sender.can().empty_messages {
         sender.send_number(1, How::PATIENT).expect("room");
         sender.send(&empty, How::PATIENT).expect("an empty message is a message");
         sender.send(&empty, How::PATIENT).expect("an empty message is a message");

@@ -79,6 +79,10 @@ pub fn many_receivers(stage: &Stage) -> Played {
         return Err(NotClaimed("is opened once, and passed on as a descriptor"));
     }
     stage.open(&[], &receivers[1..]).expect("more receivers");
+    if can.newest_wins {
+        fan_out_newest(sender, &receivers);
+        return Ok(());
+    }
     if can.fans_out {
         fan_out(sender, &receivers);
         return Ok(());
@@ -140,6 +144,28 @@ fn fan_out(sender: &Party, receivers: &[&Party]) {
     for receiver in &receivers[1..] {
         let collected = receiver.collected();
         assert_eq!((collected.count, collected.failure.map(|it| it.text)), (MORE, None));
+    }
+}
+
+/// The last arrives at each of them, what arrives before in order; and the next at those that are left when one has gone.
+fn fan_out_newest(sender: &Party, receivers: &[&Party]) {
+    const COUNT: u64 = 20_000;
+    for receiver in receivers {
+        receiver.begin_receive_many(u64::MAX, true, How::PATIENT);
+        receiver.wait_until_asleep();
+    }
+    let tally = sender.send_many(1, COUNT, How::NEVER);
+    assert_eq!((tally.sent, tally.failure.map(|it| it.text)), (COUNT, None));
+    sender.send_number(body::stop(&sender.can()), How::NEVER).expect("nobody is waited for");
+    for receiver in receivers {
+        let collected = receiver.collected();
+        assert!(collected.stopped, "{:?}", collected.failure);
+        assert!(collected.numbers.iter().all(|number| (1..=COUNT).contains(number)));
+    }
+    receivers[0].vanish();
+    sender.send_number(1, How::NEVER).expect("nobody is waited for");
+    for receiver in &receivers[1..] {
+        receiver.expect_number(1);
     }
 }
 

@@ -4,14 +4,11 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use twixt::channel::{Duplex, Framing, Message};
-use twixt::os::eventfd::EventFd;
+use twixt::channel::Message;
 use twixt::os::memfd::Memfd;
 use twixt::os::net::udp;
 use twixt::os::popen::Command;
 use twixt::os::unix::{self, Credentials, Datagram};
-use twixt::os::{ErrorKind, Wait, timespec};
 
 use super::crew::{Crew, passing};
 use crate::keep::keep;
@@ -51,7 +48,7 @@ impl Request {
     }
 
     /// Runs the command for it; gives what it printed, if it was to be caught. The error says what failed.
-    fn run(&mut self, crew: &Crew, catches: bool) -> Result<Vec<u8>, String> {
+    pub fn run(&mut self, crew: &Crew, catches: bool) -> Result<Vec<u8>, String> {
         let text = |error: twixt::os::Error| error.to_string();
         // Files rather than pipes: a command that reads nothing keeps nobody waiting, and what it leaves running does
         // not keep its output open.
@@ -135,45 +132,6 @@ fn variable(mut command: Command, name: &str, value: Option<String>) -> Command 
         None => {
             command.as_std_mut().env_remove(name);
             command
-        }
-    }
-}
-
-/// Serves the messages of a connection one after the other, until it ends or the service does.
-pub fn converse(connection: Duplex, number: u64, framing: Option<Framing>, crew: &Crew, end: &EventFd) {
-    let (mut sender, mut receiver) = connection.split();
-    let mut message = Message::new();
-    let mut count = 0;
-    loop {
-        match receiver.receive_wait(&mut message, Wait::never()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let Ok(readiness) = receiver.readiness() else { return };
-                let mut polled = [PollFd::new(&readiness, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
-                let _ = poll(&mut polled, readiness.patience().map(timespec).as_ref());
-                if !polled[1].revents().is_empty() {
-                    return;
-                }
-                continue;
-            }
-            Err(error) if error.kind() == ErrorKind::PeerGone => return,
-            Err(error) => return super::tell(&format!("connection {number} is closed: {error}")),
-        }
-        count += 1;
-        let mut request = Request::of(count, std::mem::take(&mut message));
-        let answered = request.run(crew, true).and_then(|mut printed| {
-            let delimiter = framing.and_then(Framing::delimiter);
-            if printed.is_empty() {
-                return Ok(());
-            }
-            if delimiter.is_some() && printed.last().copied() == delimiter {
-                printed.pop();
-            }
-            let sent = sender.send_wait(&printed, Wait::forever());
-            sent.map_err(|error| format!("the answer was not sent: {error}"))
-        });
-        if let Err(error) = answered {
-            return super::tell(&format!("connection {number} is closed after message {count}: {error}"));
         }
     }
 }

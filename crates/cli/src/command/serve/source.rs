@@ -8,13 +8,14 @@ use anyhow::{Context, anyhow, bail};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use twixt::address::{Address, Endpoint, OptionName, UnixKind, UnixName};
-use twixt::channel::{Boundaries, Capabilities, Duplex, Framing, Listener, Message, Receiver};
+use twixt::channel::{Boundaries, Capabilities, Framing, Message, Receiver};
 use twixt::os::net::udp;
 use twixt::os::unix::{self, BindOptions, Datagram, UnlinkGuard};
 use twixt::os::{Deadline, ErrorKind, Mode, Wait, inherit};
 
 use super::door::{Door, Guest, TAKE_OVER};
 use super::message::{Answer, Request};
+use super::talk::{Question, Talk};
 use crate::args::Serve;
 use crate::channel;
 
@@ -23,11 +24,7 @@ pub enum Source {
     /// A command per connection.
     Door(Door),
     /// A command per message of connections.
-    Talk {
-        listener: Listener,
-        framing: Option<Framing>,
-        name: String,
-    },
+    Talk(Talk),
     /// A command per message, which may be answered.
     Unix {
         _path: Option<UnlinkGuard>,
@@ -51,7 +48,7 @@ pub enum Source {
 /// What has come.
 pub enum Work {
     Connection(Guest),
-    Talk(Box<Duplex>, Option<Framing>),
+    Question(Box<Question>),
     Message(Request, Answer),
 }
 
@@ -143,8 +140,7 @@ fn talk(address: &Address, arguments: &Serve) -> anyhow::Result<Source> {
     let listener = opening.listener()?;
     let is_framed = listener.capabilities().boundaries == Boundaries::Framed;
     let framing = address.options().framing().or(arguments.framing).unwrap_or(Framing::Frame);
-    let name = listener.address()?.to_string();
-    Ok(Source::Talk { listener, framing: is_framed.then_some(framing), name })
+    Ok(Source::Talk(Talk::new(listener, is_framed.then_some(framing))?))
 }
 
 fn mailbox(address: &Address, arguments: &Serve) -> anyhow::Result<Source> {
@@ -236,9 +232,7 @@ impl Source {
     pub fn take(&mut self, number: u64, wait: Wait) -> twixt::os::Result<Work> {
         match self {
             Self::Door(door) => door.accept(wait).map(Work::Connection),
-            Self::Talk { listener, framing, .. } => {
-                Ok(Work::Talk(Box::new(listener.accept_wait(wait)?), *framing))
-            }
+            Self::Talk(talk) => talk.take(wait).map(Box::new).map(Work::Question),
             Self::Unix { socket, room, .. } => {
                 let received = match socket.receive_with_wait(room, wait) {
                     Err(error) if error.kind() == ErrorKind::TooLong => {
@@ -294,24 +288,22 @@ impl Source {
 
     /// Whether what comes are connections, which may last.
     pub fn is_of_connections(&self) -> bool {
-        matches!(self, Self::Door(_) | Self::Talk { .. })
+        matches!(self, Self::Door(_) | Self::Talk(_))
     }
 
     /// What others know it by.
     pub fn name(&self) -> String {
         match self {
             Self::Door(door) => door.address().unwrap_or_else(|| "a socket without a name".to_owned()),
-            Self::Talk { name, .. }
-            | Self::Unix { name, .. }
-            | Self::Udp { name, .. }
-            | Self::Mailbox { name, .. } => name.clone(),
+            Self::Talk(talk) => talk.name().to_owned(),
+            Self::Unix { name, .. } | Self::Udp { name, .. } | Self::Mailbox { name, .. } => name.clone(),
         }
     }
 
     /// How long to poll at most before it is asked again.
     pub fn patience(&self) -> Option<Duration> {
         match self {
-            Self::Talk { listener, .. } => listener.readiness().ok()?.patience(),
+            Self::Talk(talk) => talk.patience(),
             Self::Mailbox { receiver, .. } => receiver.readiness().ok()?.patience(),
             Self::Door(_) | Self::Unix { .. } | Self::Udp { .. } => None,
         }
@@ -321,7 +313,7 @@ impl Source {
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Door(door) => Some(door.as_fd()),
-            Self::Talk { listener, .. } => listener.readiness().ok().map(|it| it.descriptor()),
+            Self::Talk(talk) => Some(talk.as_fd()),
             Self::Unix { socket, .. } => Some(socket.as_fd()),
             Self::Udp { socket, .. } => Some(socket.as_fd()),
             Self::Mailbox { receiver, .. } => receiver.readiness().ok().map(|it| it.descriptor()),

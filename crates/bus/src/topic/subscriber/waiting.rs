@@ -1,0 +1,140 @@
+//! Waiting for a message: trying, sleeping, and having a descriptor become readable.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use rustix::fs::Mode;
+use twixt_os::{Errno, Error, Result, Wait};
+
+use crate::barrier;
+use crate::doorbell::Doorbell;
+use crate::error::kernel;
+use crate::ring::consumer::Look;
+use crate::segment::bell_of;
+use crate::sync::{Ordering, relax};
+use crate::wait::{FIRST, Place, Stopped};
+
+use super::super::page;
+use super::following::Standing;
+use super::{Next, Subscriber};
+
+impl Subscriber {
+    /// A descriptor that is readable when something may have happened, for `poll(2)` and its like: after it was, receive
+    /// without waiting until there is nothing, and [`arm`](Self::arm) before polling again.
+    ///
+    /// It costs publishers a few system calls for the first message after each time it was armed, and nothing otherwise. A
+    /// publisher that dies rings no more: whoever is to learn of that polls with a time-out, and receives without waiting when
+    /// that is over.
+    ///
+    /// # Errors
+    /// Those of making a FIFO beside the subscriber's segment.
+    pub fn doorbell(&mut self) -> Result<BorrowedFd<'_>> {
+        self.arm()?;
+        let bell = self.doorbell.as_ref().map(AsFd::as_fd);
+        bell.ok_or_else(|| kernel("make the doorbell", &bell_of(self.own.path()), Errno::IO))
+    }
+
+    /// Has the [`doorbell`](Self::doorbell) ring for what comes next. Whether something is there already: then it is readable
+    /// at once.
+    ///
+    /// # Errors
+    /// Those of [`doorbell`](Self::doorbell).
+    pub fn arm(&mut self) -> Result<bool> {
+        let bell = match self.doorbell.take() {
+            Some(bell) => bell,
+            None => {
+                // Whoever may publish may ring it.
+                let mode = 0o600 | self.site.charter.mode.bits() & 0o022;
+                Doorbell::make_for(bell_of(self.own.path()), Mode::from_raw_mode(mode))?
+            }
+        };
+        bell.drain();
+        self.site.hints.filled.arm();
+        if !barrier::heavy() {
+            self.site.hints.ask_for_fences();
+        }
+        let is_ready = self.peek();
+        if is_ready {
+            bell.ring();
+        }
+        self.doorbell = Some(bell);
+        Ok(is_ready)
+    }
+
+    /// Whether there is something to receive, or to be told, without taking it.
+    fn peek(&mut self) -> bool {
+        if self.roster != self.site.hints.roster() || self.is_disconnected {
+            return true;
+        }
+        self.tracks.iter_mut().any(|track| match track.standing {
+            Standing::Here => {
+                track.left.is_some()
+                    || !matches!(track.consumer.look(), Look::Empty | Look::Pending)
+                    || track.consumer.is_closed()
+            }
+            Standing::Going(_) => true,
+            Standing::Gone | Standing::Banned => false,
+        })
+    }
+
+    /// For as long as it does not matter.
+    pub(super) fn try_for_a_moment(&mut self) -> Option<Next> {
+        if self.shares_cpu || !self.patience.tries() {
+            return None;
+        }
+        for _ in 0..FIRST {
+            relax();
+            if let Some(next) = self.look() {
+                self.patience.found_at_once();
+                return Some(next);
+            }
+        }
+        None
+    }
+
+    #[inline(never)]
+    pub(super) fn wait(&mut self, wait: Wait) -> Result<Next> {
+        let site = Arc::clone(&self.site);
+        let place = Place { bell: &site.hints.filled, hints: &site.hints, shares_cpu: self.shares_cpu };
+        let mut patience = self.patience.clone();
+        let this = core::cell::RefCell::new(&mut *self);
+        let next = patience.wait(
+            &place,
+            wait,
+            || this.borrow_mut().look(),
+            || {
+                let mut this = this.borrow_mut();
+                this.look_for_the_dead()?;
+                Ok(this.look())
+            },
+        );
+        self.patience = patience;
+        self.counters[page::PARKS].store(self.patience.parks, Ordering::Relaxed);
+        next.map_err(|ended: Ended| match ended {
+            Ended::Error(error) => error,
+            Ended::Stopped(stopped) => stopped.error("receive from", &self.site.object),
+        })
+    }
+
+    /// What there is. The publisher of a stream gets ahead before it is looked: but what is there is found.
+    pub(super) fn look_in_passing(&mut self) -> Option<Next> {
+        if let Some(track) = self.tracks.get_mut(self.turn) {
+            while track.consumer.lags() {
+                relax();
+            }
+        }
+        self.look()
+    }
+}
+
+/// Why a wait ended.
+pub(super) enum Ended {
+    Stopped(Stopped),
+    Error(Error),
+}
+
+impl From<Stopped> for Ended {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
