@@ -69,7 +69,10 @@ impl Spawn {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         die_with_parent(&mut command);
         trace::trace_child(&mut command);
-        let child = command.spawn().map_err(|_| missing())?;
+        let child = match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Err(missing()),
+            spawned => spawned.unwrap_or_else(|error| panic!("{self:?}: {error}")),
+        };
         let process = child.id().cast_signed();
         let mut traced = Traced { process, thread: process, is_over: false };
         // It has stopped at its first instruction.
