@@ -38,7 +38,9 @@ mod place_of {
 /// How much may wait between a sender and its receivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Capacity {
-    /// Nothing: a send is over when the message has been received.
+    /// Nothing: a send is over when the message has been received, and one that fails has sent nothing. To a topic it is sent
+    /// when all its subscribers wait for a message at the same time, of which there must be one; who only tries to receive, and
+    /// polls no doorbell, does not wait.
     Zero,
     /// A ring of so many bytes for each sender, rounded up to a power of two; headers count, too.
     Bounded(u64),

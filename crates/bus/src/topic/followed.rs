@@ -108,7 +108,7 @@ impl Followers {
             }
             let at = page::CURSORS + page::STEP * publisher;
             let (Ok(cursor), Ok(counters)) =
-                (peer.foreign(at, 1), peer.foreign(page::COUNTERS, page::COUNTED))
+                (peer.foreign(at, 2), peer.foreign(page::COUNTERS, page::COUNTED))
             else {
                 continue;
             };
@@ -123,6 +123,22 @@ impl Followers {
             self.all.push(Follower { index, peer, slow, cursor, counters, begin, lines, copied });
         }
         Ok(())
+    }
+
+    /// Whether there is somebody, and everybody waits for the message at a position.
+    pub(super) fn invite(&self, position: u64) -> bool {
+        let mut present = self.all.iter().filter(|it| it.counters.load(page::LEAVING) == 0).peekable();
+        // Acquire: pairs with the Release of who waits.
+        present.peek().is_some()
+            && present.all(|it| {
+                let word = it.cursor.acquire(0);
+                word == page::IGNORED || it.cursor.acquire(page::INVITATION) == page::cursor(position)
+            })
+    }
+
+    /// The cursors of those who are there: they can be read when those have gone.
+    pub(super) fn cursors(&self) -> impl Iterator<Item = Foreign> {
+        self.all.iter().map(|it| it.cursor.clone())
     }
 
     /// How far the slowest is, seen from a position.

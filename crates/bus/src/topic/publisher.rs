@@ -18,11 +18,11 @@ use crate::segment::{Making, Own, What, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::AtomicU64;
 use crate::wait::{Patience, Place, Stopped, Waiting};
-use crate::words::copy_in;
+use crate::words::{Foreign, copy_in};
 
 use super::backing::Backing;
 use super::followed::{Followers, Least};
-use super::{Flow, Loan, MOST_PUBLISHERS, segment};
+use super::{Flow, Loan, MOST_PUBLISHERS, page, segment};
 
 /// From how many bytes on a message is shown while it is still being written.
 pub(crate) const FLOWS: usize = 32 << 10;
@@ -64,6 +64,8 @@ pub struct Publisher {
     insists: Cell<bool>,
     /// Whether nothing is overwritten, for the sake of who is yet to come.
     keeps: Cell<bool>,
+    /// With no capacity, the cursors of those who waited for the message.
+    invited_by: RefCell<Vec<Foreign>>,
 }
 
 impl Publisher {
@@ -128,6 +130,7 @@ impl Publisher {
             lent: Cell::new(0),
             insists: Cell::new(false),
             keeps: Cell::new(false),
+            invited_by: RefCell::new(Vec::new()),
             producer,
             site,
         };
@@ -368,6 +371,9 @@ impl Publisher {
             });
             self.producer.has_room(len, flags).then_some(())
         };
+        if self.site.charter.capacity == Capacity::Zero {
+            return self.be_invited(len, flags, wait);
+        }
         if let Some(backing) = &mut *self.backing.borrow_mut() {
             return self.make_memory(backing, len, flags);
         }
@@ -530,27 +536,93 @@ impl Publisher {
         followers.ring_doorbells();
     }
 
-    /// Waits until all subscribers have received everything, of which there must be one at least.
+    /// With no capacity, waits until all subscribers wait for the message, of which there must be one at least: there is room
+    /// for one message then, and before that nobody sees anything of it.
+    #[cold]
+    fn be_invited(&self, len: usize, flags: Flags, wait: Wait) -> Result<()> {
+        let head = self.producer.head();
+        let is_invited = |followers: &Followers| {
+            followers.invite(head).then(|| {
+                let mut cursors = self.invited_by.borrow_mut();
+                cursors.clear();
+                cursors.extend(followers.cursors());
+            })
+        };
+        if self.patience.borrow_mut().is_due() {
+            self.followers.borrow_mut().bury(&self.site);
+        }
+        // Not in a statement of its own: what invites is not borrowed while it is waited.
+        let is_met = is_invited(&self.followers.borrow()).is_some();
+        if !is_met {
+            if wait.is_never() {
+                let why = "not all who receive from it wait for a message, or nobody receives from it";
+                return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
+            }
+            // Subscribers may sleep on what was published and not yet rung for.
+            self.ring();
+            self.wait_until(wait, is_invited)?;
+        }
+        self.producer.allow(head);
+        // For this message alone.
+        self.producer.limit_to(self.producer.end_of(len, flags));
+        Ok(())
+    }
+
+    /// With no capacity, waits until all subscribers have the message. They waited for it, so that it is theirs even if this one
+    /// cannot wait for them: who has just given up finds it the next time.
     #[cold]
     fn meet(&self, wait: Wait) -> Result<()> {
         let head = self.producer.head();
-        let met = |followers: &Followers| match followers.least(head) {
-            Least::Position(position) => (distance(head, position) >= 0).then_some(()),
-            Least::Nobody => None,
+        let met = |followers: &Followers| {
+            let is_over = match followers.least(head) {
+                Least::Position(position) => distance(head, position) >= 0,
+                Least::Nobody => self.was_received(head),
+            };
+            is_over.then_some(())
         };
-        // Not in a statement of its own: what is met is not borrowed while it is waited.
         let is_met = met(&self.followers.borrow()).is_some();
         let outcome = if is_met {
             Ok(())
         } else if wait.is_never() {
-            let why = "nobody has received it yet";
-            Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why))
+            Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, "nobody has received it"))
         } else {
             self.wait_until(wait, met)
         };
         // Whoever comes from now on has nothing to do with it.
         self.producer.meet();
-        outcome
+        match outcome {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) =>
+            {
+                self.leave_it_to_those_who_are_there(head, error)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// That it is received if anybody lives who can, and otherwise was not sent.
+    #[cold]
+    fn leave_it_to_those_who_are_there(&self, head: u64, error: Error) -> Result<()> {
+        // Pairs with the fence of whoever joins: it is seen here, or sees where it begins.
+        crate::barrier::heavy();
+        let mut followers = self.followers.borrow_mut();
+        followers.bury(&self.site);
+        self.see(&mut followers)?;
+        match followers.least(head) {
+            Least::Nobody if !self.was_received(head) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether one of those who waited for the message before a position has it, be it that it has left with it.
+    fn was_received(&self, head: u64) -> bool {
+        self.invited_by.borrow().iter().any(|cursor| {
+            // Acquire: as in `Followers::least`.
+            page::position(cursor.acquire(0), head).is_some_and(|position| distance(head, position) >= 0)
+        })
     }
 }
 

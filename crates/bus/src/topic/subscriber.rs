@@ -129,6 +129,8 @@ pub struct Subscriber {
     /// Whether it was too slow and did not want to be waited for.
     is_disconnected: bool,
     doorbell: Option<OwnedFd>,
+    /// With a capacity of zero, whether it tells publishers that it waits.
+    invites: bool,
 }
 
 /// A publisher as a subscriber sees it.
@@ -254,6 +256,7 @@ impl Subscriber {
             ignored: Vec::new(),
             is_disconnected: false,
             doorbell: None,
+            invites: false,
             site,
         };
         // Publishers know of it before it decides where it begins.
@@ -448,6 +451,7 @@ impl Subscriber {
         let Some(bell) = &self.doorbell else { return self.doorbell().map(|_| false) };
         let mut drained = [0; 64];
         while rustix::io::read(bell, &mut drained).is_ok_and(|len| len > 0) {}
+        self.invite();
         self.site.hints.filled.arm();
         if !barrier::heavy() {
             self.site.hints.ask_for_fences();
@@ -457,6 +461,29 @@ impl Subscriber {
             let _ = rustix::io::write(bell, &[1]);
         }
         Ok(is_ready)
+    }
+
+    /// With a capacity of zero, tells publishers that it waits for a message. Until it has one, or waits no more.
+    fn invite(&mut self) {
+        if self.site.charter.capacity == Capacity::Zero {
+            self.invites = true;
+            for at in 0..self.tracks.len() {
+                self.say(at, self.tracks[at].consumer.position());
+            }
+        }
+    }
+
+    /// Tells them that it does not any more.
+    fn revoke(&mut self) {
+        if !core::mem::take(&mut self.invites) {
+            return;
+        }
+        for track in &self.tracks {
+            if let Some(word) = self.cursors.get(page::STEP * track.index + page::INVITATION) {
+                // Whoever has seen the invitation meanwhile has sent: the next receive takes that.
+                word.store(0, Ordering::Release);
+            }
+        }
     }
 
     /// Whether there is something to receive, or to be told, without taking it.
@@ -555,6 +582,7 @@ impl Subscriber {
 
     #[inline(never)]
     fn wait(&mut self, wait: Wait) -> Result<Next> {
+        self.invite();
         let site = Arc::clone(&self.site);
         let place = Place { bell: &site.hints.filled, hints: &site.hints, shares_cpu: self.shares_cpu };
         let mut patience = self.patience.clone();
@@ -569,6 +597,7 @@ impl Subscriber {
                 Ok(this.look())
             },
         );
+        self.revoke();
         self.patience = patience;
         self.counters[page::PARKS].store(self.patience.parks, Ordering::Relaxed);
         next.map_err(|ended: Ended| match ended {
@@ -888,6 +917,12 @@ impl Subscriber {
         let Some(cursor) = self.cursors.get(page::STEP * track.index) else { return };
         // Release: pairs with the Acquire in `Followers::least`; all reads of what is before it are over.
         cursor.store(page::cursor(position), Ordering::Release);
+        if self.invites
+            && let Some(invitation) = self.cursors.get(page::STEP * track.index + page::INVITATION)
+        {
+            // Release: pairs with the Acquire in `Followers::invite`.
+            invitation.store(page::cursor(position), Ordering::Release);
+        }
         self.light.fence(|| self.site.hints.asks_for_fences());
         if self.site.hints.room.is_awaited() {
             self.ring_room();
@@ -927,6 +962,7 @@ impl Subscriber {
         self.bytes += found.frame.len as u64;
         let position = track.consumer.position();
         if distance(track.said, position) >= self.stride.cast_signed() || self.site.hints.room.is_awaited() {
+            self.revoke();
             self.say(found.track, position);
         }
     }

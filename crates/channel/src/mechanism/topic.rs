@@ -21,7 +21,7 @@ impl Mechanism for Topic {
         Capabilities {
             receivers: Parties::All,
             sees_end: true,
-            capacities: Capacities::BOUNDED | Capacities::UNBOUNDED,
+            capacities: Capacities::all(),
             ..Capabilities::new(Boundaries::Kept)
         }
     }
