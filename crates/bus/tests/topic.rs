@@ -897,6 +897,8 @@ fn a_million_messages_go_round_and_round() {
     let topic = Topic::new();
     let mut subscriber = Subscriber::open(&Topic::name(), &topic.sized(1 << 14)).unwrap();
     near_the_wrap(&topic);
+    // That one has gone already.
+    assert_eq!(kind(subscriber.receive()), ErrorKind::PeerGone);
     let publisher = test.child("publisher").arg(topic.arg()).spawn();
     for number in 0..ALL {
         let mut words = [0; 2];
