@@ -1,20 +1,22 @@
 //! The side that publishes.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use twixt_address::BusName;
 use twixt_os::making::reserve_error;
 use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Mechanism, Result, Wait};
 
-use crate::barrier::Light;
+use crate::barrier::{self, Light};
+use crate::doorbell::Doorbell;
 use crate::error::{fault, is_want, refused};
 use crate::place::Kind;
 use crate::ring::frame::Flags;
 use crate::ring::producer::{Producer, Slot};
 use crate::ring::{CONTROL, distance};
-use crate::segment::{Making, Own, What, sweep};
+use crate::segment::{Making, Own, What, bell_of, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::AtomicU64;
 use crate::wait::{Patience, Place, Stopped, Waiting};
@@ -66,6 +68,10 @@ pub struct Publisher {
     keeps: Cell<bool>,
     /// With no capacity, the cursors of those who waited for the message.
     invited_by: RefCell<Vec<Foreign>>,
+    /// Of one that polls.
+    doorbell: OnceCell<Doorbell>,
+    /// The length of the message for which there was no room.
+    refused: Cell<usize>,
 }
 
 impl Publisher {
@@ -131,6 +137,8 @@ impl Publisher {
             insists: Cell::new(false),
             keeps: Cell::new(false),
             invited_by: RefCell::new(Vec::new()),
+            doorbell: OnceCell::new(),
+            refused: Cell::new(0),
             producer,
             site,
         };
@@ -288,6 +296,48 @@ impl Publisher {
         self.patience.borrow().parks
     }
 
+    /// A descriptor that is readable when there may be room for a message that found none, for `poll(2)` and its like: after it
+    /// was, publish without waiting, and [`arm`](Self::arm) before polling again if that would still block. A subscriber that dies
+    /// rings no doorbell: whoever waits for one polls with a time-out, and publishes without waiting when that is over.
+    ///
+    /// # Errors
+    /// Those of making a FIFO beside the publisher's segment.
+    pub fn doorbell(&self) -> Result<BorrowedFd<'_>> {
+        if self.doorbell.get().is_none() {
+            let bell = Doorbell::make(bell_of(self.own.path()))?;
+            let _ = self.doorbell.set(bell);
+        }
+        self.arm()?;
+        match self.doorbell.get() {
+            Some(bell) => Ok(bell.as_fd()),
+            None => Err(self.site.removed("make the doorbell of")),
+        }
+    }
+
+    /// Has the [`doorbell`](Self::doorbell) ring when there may be room. Whether there is already: then it is readable at once.
+    ///
+    /// # Errors
+    /// Those of [`doorbell`](Self::doorbell).
+    pub fn arm(&self) -> Result<bool> {
+        let Some(bell) = self.doorbell.get() else { return self.doorbell().map(|_| false) };
+        bell.drain();
+        self.site.hints.room.arm();
+        if !barrier::heavy() {
+            self.site.hints.ask_for_fences();
+        }
+        let len = self.refused.get();
+        let is_ready = self.roster.get() != self.site.hints.roster()
+            || match self.make_room(len, shape(len), Wait::never()) {
+                Ok(()) => true,
+                // What it is, publishing tells.
+                Err(error) => error.kind() != ErrorKind::WouldBlock,
+            };
+        if is_ready {
+            bell.ring();
+        }
+        Ok(is_ready)
+    }
+
     #[inline(always)]
     pub(super) fn reserve(&self, len: usize, flags: Flags, wait: Wait) -> Result<Slot> {
         if self.roster.get() != self.site.hints.roster() || !self.maker.is_this() {
@@ -411,6 +461,7 @@ impl Publisher {
             return Err(error);
         }
         if wait.is_never() {
+            self.refused.set(len);
             let why = "its ring is full";
             return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
         }
@@ -555,6 +606,7 @@ impl Publisher {
         let is_met = is_invited(&self.followers.borrow()).is_some();
         if !is_met {
             if wait.is_never() {
+                self.refused.set(len);
                 let why = "not all who receive from it wait for a message, or nobody receives from it";
                 return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
             }
@@ -607,7 +659,7 @@ impl Publisher {
     #[cold]
     fn leave_it_to_those_who_are_there(&self, head: u64, error: Error) -> Result<()> {
         // Pairs with the fence of whoever joins: it is seen here, or sees where it begins.
-        crate::barrier::heavy();
+        barrier::heavy();
         let mut followers = self.followers.borrow_mut();
         followers.bury(&self.site);
         self.see(&mut followers)?;
@@ -755,6 +807,9 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         if !self.maker.is_this() {
             return;
+        }
+        if let Some(bell) = self.doorbell.get() {
+            bell.remove();
         }
         self.producer.close();
         self.site.hints.change_roster();

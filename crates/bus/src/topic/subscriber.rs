@@ -14,7 +14,7 @@ use crate::place::Kind;
 use crate::ring::consumer::{Arrived, Consumer, Frame, Look};
 use crate::ring::{CONTROL, distance};
 use crate::segment::{Own, Peer, What, bell_of, header, pinned, sweep};
-use crate::site::{Capacity, Options, Site};
+use crate::site::{Capacity, Options, Site, ring_doorbell};
 use crate::sync::{Ordering, relax};
 use crate::wait::{FIRST, Patience, Place, Stopped, Waiting};
 use crate::words::Words;
@@ -934,7 +934,12 @@ impl Subscriber {
     #[cold]
     fn ring_room(&self) {
         self.site.hints.set_rung();
-        self.site.hints.room.ring();
+        if self.site.hints.room.ring().doorbells {
+            // A publisher that was not seen yet looks by itself before long.
+            for track in &self.tracks {
+                ring_doorbell(&bell_of(track.peer.path()));
+            }
+        }
     }
 
     /// Whether a publisher can only run if this one does not.
