@@ -75,6 +75,9 @@ pub(crate) fn ring(path: &Path) {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     // No such file: it has none. ENXIO: nobody has it open.
     let Ok(bell) = open(path, flags, Mode::empty()) else { return };
-    // A full one is readable already.
-    let _ = std::fs::File::from(bell).write(&[1]);
+    // Nothing is written into what only stands where one would be.
+    if fstat(&bell).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo) {
+        // A full one is readable already.
+        let _ = std::fs::File::from(bell).write(&[1]);
+    }
 }

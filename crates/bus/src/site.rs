@@ -1,13 +1,13 @@
 //! What all participants of a name share: the file that says what it is, and the roster of who takes part.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, OFlags, RenameFlags, chmod, mkdir, renameat_with};
+use rustix::fs::{CWD, RenameFlags, chmod, mkdir, renameat_with};
 use twixt_address::BusName;
 use twixt_os::{Errno, Error, ErrorKind, Mode, Object, Result};
 
+use crate::doorbell;
 use crate::error::{kernel, malformed, refused};
 use crate::hints::{Hints, PAGE};
 use crate::holder::Process;
@@ -38,7 +38,9 @@ mod place_of {
 /// How much may wait between a sender and its receivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Capacity {
-    /// Nothing: a send is over when the message has been received.
+    /// Nothing: a send is over when the message has been received, and one that fails has sent nothing. To a topic it is sent
+    /// when all its subscribers wait for a message at the same time, of which there must be one; who only tries to receive, and
+    /// polls no doorbell, does not wait.
     Zero,
     /// A ring of so many bytes for each sender, rounded up to a power of two; headers count, too.
     Bounded(u64),
@@ -495,22 +497,6 @@ fn clear(place: &Place) {
     }
 }
 
-/// Makes a descriptor readable that somebody waits for, if that is what stands there.
-pub(crate) fn ring_doorbell(path: &Path) {
-    if path.extension().is_none_or(|extension| extension != "bell") {
-        return;
-    }
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // No such file: it has none. ENXIO: nobody has it open.
-    let Ok(bell) = rustix::fs::open(path, flags, rustix::fs::Mode::empty()) else { return };
-    let is_fifo = rustix::fs::fstat(&bell)
-        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo);
-    if is_fifo {
-        // A full one is readable already.
-        let _ = fs::File::from(bell).write(&[1]);
-    }
-}
-
 /// Removes what was not finished.
 struct Remove<'a>(&'a Path);
 
@@ -564,7 +550,9 @@ pub fn remove(kind: Kind, name: &BusName, place: Option<&Place>) -> Result<()> {
         hints.filled.ring();
         hints.room.ring();
         for entry in fs::read_dir(&gone).into_iter().flatten().flatten() {
-            ring_doorbell(&entry.path());
+            if entry.path().extension().is_some_and(|extension| extension == "bell") {
+                doorbell::ring(&entry.path());
+            }
         }
     }
     fs::remove_dir_all(&gone)

@@ -72,6 +72,7 @@ impl Slow {
 /// word  516   leaving     not 0 once it takes no more
 /// word  517   joined      not 0 once it has decided where it begins: all that is published after that is received
 /// word 1024 + 8 k         cursor at publisher k: 2 p + 1 when all before position p was received; 0 before it follows, 2 if it does not
+/// word 1025 + 8 k         with a capacity of zero: 2 p + 1 while it waits for the message at position p of publisher k, else 0
 /// ```
 pub(crate) mod page {
     use crate::ring::distance;
@@ -86,6 +87,8 @@ pub(crate) mod page {
     pub(crate) const COUNTED: usize = 64;
     pub(crate) const CURSORS: usize = 1024;
     pub(crate) const STEP: usize = 8;
+    /// From a cursor to the word beside it.
+    pub(crate) const INVITATION: usize = 1;
     pub(crate) const WORDS: usize = CURSORS + STEP * super::MOST_PUBLISHERS;
 
     const TOP: u64 = 1 << 63;

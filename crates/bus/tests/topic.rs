@@ -496,6 +496,15 @@ fn without_capacity_publishing_is_over_when_all_have_it() {
             peer.say("met");
         }
     });
+    test.role("subscriber", |peer| {
+        let mut subscriber = Topic::of(peer).subscriber();
+        peer.say("there");
+        while peer.hear() == "receive" {
+            assert_eq!(receive(&mut subscriber), b"x");
+            assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+            peer.say("has it");
+        }
+    });
     let topic = Topic::new();
     let publisher = Publisher::open(&Topic::name(), &meeting(&topic)).unwrap();
     // Nobody is there.
@@ -511,23 +520,123 @@ fn without_capacity_publishing_is_over_when_all_have_it() {
     assert_eq!(receive(&mut first), b"x");
     assert_eq!(kind(first.try_receive()), ErrorKind::WouldBlock);
     child.expect("met");
-    // Not even one of the other kinds is left out.
-    let mut second = topic.subscriber_with(SubscriberOptions::new().slow(Slow::DropOldest).history(9));
-    assert_eq!(kind(second.try_receive()), ErrorKind::WouldBlock);
+    // All have it, or nobody.
+    let mut second = test.child("subscriber").arg(topic.arg()).spawn();
+    second.expect("there");
     child.tell("publish");
-    assert_eq!(receive(&mut first), b"x");
-    assert_eq!(kind(first.try_receive()), ErrorKind::WouldBlock);
     child.wait_until_blocked_in(&[call::FUTEX]);
-    assert_eq!(receive(&mut second), b"x");
-    assert_eq!(kind(second.try_receive()), ErrorKind::WouldBlock);
-    child.expect("met");
-    // One leaves instead.
-    child.tell("publish");
+    assert_eq!(kind(first.receive_wait(in_ms(30))), ErrorKind::TimedOut);
+    second.tell("receive");
+    second.wait_until_blocked_in(&[call::FUTEX]);
     assert_eq!(receive(&mut first), b"x");
-    assert_eq!(kind(first.try_receive()), ErrorKind::WouldBlock);
-    child.wait_until_blocked_in(&[call::FUTEX]);
-    drop(second);
+    second.expect("has it");
     child.expect("met");
+    assert_eq!(kind(first.try_receive()), ErrorKind::WouldBlock);
+    // One leaves instead, or dies.
+    for dies in [false, true] {
+        child.tell("publish");
+        child.wait_until_blocked_in(&[call::FUTEX]);
+        assert_eq!(kind(first.receive_wait(in_ms(30))), ErrorKind::TimedOut);
+        if dies {
+            second.kill();
+        } else {
+            second.tell("leave");
+            second.succeed();
+        }
+        assert_eq!(receive(&mut first), b"x");
+        child.expect("met");
+        second = test.child("subscriber").arg(topic.arg()).spawn();
+        second.expect("there");
+    }
+    second.kill();
+    child.succeed();
+}
+
+#[test]
+fn without_capacity_what_fails_reaches_nobody() {
+    let test = test!();
+    test.role("subscriber", |peer| {
+        let mut subscriber = Topic::of(peer).subscriber();
+        peer.say("there");
+        let (mut next, mut tries) = (0, 0);
+        loop {
+            // Coming and going all the time, at last with more patience.
+            let patience = Duration::from_micros(tries % 700 + if tries < 2000 { 0 } else { 200_000 });
+            match subscriber.receive_wait(Wait::until(Deadline::after(patience))) {
+                Ok(message) => {
+                    let number = u64::from_le_bytes(message.to_vec().unwrap().try_into().unwrap());
+                    if number == u64::MAX {
+                        break;
+                    }
+                    peer.say(&number.to_string());
+                    assert!(number >= next, "{number} after {next}");
+                    next = number + 1;
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}"),
+            }
+            tries += 1;
+        }
+        peer.say("the end");
+    });
+    let topic = Topic::new();
+    let publisher = Publisher::open(&Topic::name(), &meeting(&topic)).unwrap();
+    let mut children: Vec<_> = (0..2).map(|_| test.child("subscriber").arg(topic.arg()).spawn()).collect();
+    for child in &mut children {
+        child.expect("there");
+    }
+    let mut sent = Vec::new();
+    for number in 0..1000_u64 {
+        let wait = Wait::until(Deadline::after(Duration::from_micros(number * 7 % 1500)));
+        match publisher.publish_wait(&number.to_le_bytes(), wait) {
+            Ok(()) => sent.push(number),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}"),
+        }
+    }
+    publisher.publish(&u64::MAX.to_le_bytes()).unwrap();
+    for child in &mut children {
+        for number in &sent {
+            child.expect(&number.to_string());
+        }
+        child.expect("the end");
+    }
+    for child in children {
+        child.succeed();
+    }
+}
+
+#[test]
+fn without_capacity_who_polls_waits() {
+    let test = test!();
+    test.role("publisher", |peer| {
+        let topic = Topic::of(peer);
+        let publisher = Publisher::open(&Topic::name(), &meeting(&topic)).unwrap();
+        for number in 0..3_u8 {
+            peer.hear();
+            publisher.publish(&[number]).unwrap();
+            peer.say("met");
+        }
+    });
+    let topic = Topic::new();
+    let mut child = test.child("publisher").arg(topic.arg()).spawn();
+    let mut subscriber = Subscriber::open(&Topic::name(), &meeting(&topic)).unwrap();
+    subscriber.doorbell().unwrap();
+    for number in 0..3 {
+        child.tell("publish");
+        // It comes in its own time, and rings.
+        loop {
+            let bell = subscriber.doorbell().unwrap();
+            let mut polled = [rustix::event::PollFd::new(&bell, rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut polled, None).unwrap();
+            match subscriber.try_receive() {
+                Ok(message) => {
+                    assert_eq!(message.to_vec().unwrap(), [number]);
+                    break;
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+            }
+        }
+        child.expect("met");
+    }
     child.succeed();
 }
 
@@ -788,6 +897,8 @@ fn a_million_messages_go_round_and_round() {
     let topic = Topic::new();
     let mut subscriber = Subscriber::open(&Topic::name(), &topic.sized(1 << 14)).unwrap();
     near_the_wrap(&topic);
+    // That one has gone already.
+    assert_eq!(kind(subscriber.receive()), ErrorKind::PeerGone);
     let publisher = test.child("publisher").arg(topic.arg()).spawn();
     for number in 0..ALL {
         let mut words = [0; 2];

@@ -357,3 +357,17 @@ fn what_a_predecessor_has_published_waits_as_well() {
     assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
     assert_eq!(lag(), Some(0));
 }
+
+#[test]
+fn one_that_has_come_and_gone_between_two_looks_is_told() {
+    let topic = Topic::new();
+    let mut subscriber = topic.subscriber();
+    for _ in 0..3 {
+        drop(topic.publisher());
+        assert_eq!(kind(subscriber.receive()), ErrorKind::PeerGone);
+        assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    }
+    // Those from before it came are none of its own.
+    let mut late = topic.subscriber();
+    assert_eq!(kind(late.try_receive()), ErrorKind::WouldBlock);
+}

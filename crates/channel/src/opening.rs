@@ -231,7 +231,7 @@ impl Opening {
             let why = match self.capacity() {
                 Some(Capacity::Zero) => {
                     "capacity 0 needs a way back, by which the receiver says that it has taken the message; \
-                     unix, unix-seqpacket, tcp, mmap, sysv-shm, posix-shm, queue and rpc have one"
+                     unix, unix-seqpacket, tcp, mmap, sysv-shm, posix-shm, topic, queue and rpc have one"
                 }
                 _ if mechanism.capabilities(endpoint).newest_wins => {
                     "nothing waits in it, so that it has no capacity; message-size says how long a value may be"

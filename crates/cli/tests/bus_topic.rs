@@ -193,6 +193,32 @@ fn relays_from_topic_to_topic_and_into_a_file() {
 }
 
 #[test]
+fn without_capacity_a_message_is_sent_when_all_have_it() {
+    let _test = test!();
+    let bus = Bus::new();
+    bus.run("mk topic:x?capacity=0").well();
+    bus.run("send topic:x --timeout 20ms nobody").fails(4, "cannot publish to bus topic:x");
+    let mut first = bus.start("recv topic:x --follow -n 2");
+    let mut second = bus.start("recv topic:x --follow -n 2");
+    bus.wait_for("topic:x", "subscriber", 2);
+    bus.run("send topic:x one").well();
+    assert_eq!((first.line().as_deref(), second.line().as_deref()), (Some("one"), Some("one")));
+    // All of them, or nobody.
+    second.signal(Signal::STOP);
+    until("it stands still", || {
+        let path = format!("/proc/{}/stat", second.pid());
+        fs::read_to_string(path).unwrap().contains(") T ")
+    });
+    let sender = bus.start("send topic:x two");
+    second.signal(Signal::CONT);
+    sender.succeed();
+    assert_eq!((first.line().as_deref(), second.line().as_deref()), (Some("two"), Some("two")));
+    assert!(first.wait().success() && second.wait().success());
+    bus.run("send topic:x --timeout 20ms late").fails(4, "cannot publish to bus topic:x");
+    bus.run("recv topic:x?history=9 --timeout 20ms").fails(4, "no message came");
+}
+
+#[test]
 fn a_reader_that_goes_ends_it() {
     let _test = test!();
     let bus = Bus::new();

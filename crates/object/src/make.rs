@@ -149,11 +149,6 @@ impl Plan {
             Endpoint::Topic(_) => {
                 takes(address, &[OptionName::Capacity, OptionName::Budget])?;
                 bus::check(MAKE, address)?;
-                if options.capacity() == Some(0) {
-                    let why =
-                        "what one subscriber has taken cannot be withdrawn from it, as capacity 0 needs";
-                    return Err(invalid(address, why, "a queue has capacity 0"));
-                }
                 What::OnBus { options: bus::bus_options(address) }
             }
             Endpoint::Queue(_) => {

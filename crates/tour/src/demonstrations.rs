@@ -2,6 +2,7 @@
 
 use crate::demonstration::Demonstration;
 
+mod bus;
 mod capacity;
 mod counter;
 mod eventfd;
@@ -63,8 +64,12 @@ static ALL: &[&Demonstration] = &[
     &inet::TCP,
     &inet::UDP,
     &inet::RAW,
+    &bus::TOPIC,
+    &bus::QUEUE,
+    &bus::LATEST,
     &rpc::SOCKET,
     &rpc::MEMORY,
+    &rpc::BUS,
     &naming::DIRECT,
     &naming::INDIRECT,
     &capacity::ZERO,

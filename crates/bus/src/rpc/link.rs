@@ -261,6 +261,23 @@ impl LinkSender {
         }
     }
 
+    /// As [`Publisher::doorbell`]. A process that dies rings no doorbell: poll for a tenth of a second at a time, and
+    /// [send without waiting](Self::try_send) then, to learn of it.
+    ///
+    /// # Errors
+    /// As [`Publisher::doorbell`].
+    pub fn doorbell(&self) -> Result<BorrowedFd<'_>> {
+        self.publisher.doorbell()
+    }
+
+    /// As [`Publisher::arm`].
+    ///
+    /// # Errors
+    /// As [`Publisher::arm`].
+    pub fn arm(&self) -> Result<bool> {
+        self.publisher.arm()
+    }
+
     /// The most bytes of a message: a little less than half of the [`capacity`](Self::capacity).
     pub fn longest(&self) -> usize {
         self.publisher.longest()

@@ -4,11 +4,12 @@ use core::cell::Cell;
 
 use twixt_os::Result;
 
+use crate::doorbell;
 use crate::error::is_want;
 use crate::ring::distance;
 use crate::ring::producer::Producer;
 use crate::segment::{Peer, What, bell_of, header, sweep};
-use crate::site::{Capacity, Site, ring_doorbell};
+use crate::site::{Capacity, Site};
 use crate::words::Foreign;
 
 use super::{MOST_SUBSCRIBERS, Slow, page, spill};
@@ -109,7 +110,7 @@ impl Followers {
             }
             let at = page::CURSORS + page::STEP * publisher;
             let (Ok(cursor), Ok(counters)) =
-                (peer.foreign(at, 1), peer.foreign(page::COUNTERS, page::COUNTED))
+                (peer.foreign(at, 2), peer.foreign(page::COUNTERS, page::COUNTED))
             else {
                 continue;
             };
@@ -124,6 +125,22 @@ impl Followers {
             self.all.push(Follower { index, peer, slow, cursor, counters, begin, lines, copied });
         }
         Ok(())
+    }
+
+    /// Whether there is somebody, and everybody waits for the message at a position.
+    pub(super) fn invite(&self, position: u64) -> bool {
+        let mut present = self.all.iter().filter(|it| it.counters.load(page::LEAVING) == 0).peekable();
+        // Acquire: pairs with the Release of who waits.
+        present.peek().is_some()
+            && present.all(|it| {
+                let word = it.cursor.acquire(0);
+                word == page::IGNORED || it.cursor.acquire(page::INVITATION) == page::cursor(position)
+            })
+    }
+
+    /// The cursors of those who are there: they can be read when those have gone.
+    pub(super) fn cursors(&self) -> impl Iterator<Item = Foreign> {
+        self.all.iter().map(|it| it.cursor.clone())
     }
 
     /// How far the slowest is, seen from a position.
@@ -178,7 +195,7 @@ impl Followers {
     /// Makes the descriptors of those readable that wait for that.
     pub(super) fn ring_doorbells(&self) {
         for follower in &self.all {
-            ring_doorbell(&bell_of(follower.peer.path()));
+            doorbell::ring(&bell_of(follower.peer.path()));
         }
     }
 }

@@ -1,28 +1,30 @@
 //! The side that publishes.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use twixt_address::BusName;
 use twixt_os::making::reserve_error;
 use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Mechanism, Result, Wait};
 
-use crate::barrier::Light;
+use crate::barrier::{self, Light};
+use crate::doorbell::Doorbell;
 use crate::error::{fault, is_want, refused};
 use crate::place::Kind;
 use crate::ring::frame::Flags;
 use crate::ring::producer::{Producer, Slot};
 use crate::ring::{CONTROL, distance};
-use crate::segment::{Making, Own, What, sweep};
+use crate::segment::{Making, Own, What, bell_of, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::AtomicU64;
 use crate::wait::{Patience, Place, Stopped, Waiting};
-use crate::words::copy_in;
+use crate::words::{Foreign, copy_in};
 
 use super::backing::Backing;
 use super::followed::{Followers, Least};
-use super::{Flow, Loan, MOST_PUBLISHERS, segment};
+use super::{Flow, Loan, MOST_PUBLISHERS, page, segment};
 
 /// From how many bytes on a message is shown while it is still being written.
 pub(crate) const FLOWS: usize = 32 << 10;
@@ -68,6 +70,12 @@ pub struct Publisher {
     insists: Cell<bool>,
     /// Whether nothing is overwritten, for the sake of who is yet to come.
     keeps: Cell<bool>,
+    /// With no capacity, the cursors of those who waited for the message.
+    invited_by: RefCell<Vec<Foreign>>,
+    /// Of one that polls.
+    doorbell: OnceCell<Doorbell>,
+    /// The length of the message for which there was no room.
+    refused: Cell<usize>,
 }
 
 impl Publisher {
@@ -134,6 +142,9 @@ impl Publisher {
             lent: Cell::new(0),
             insists: Cell::new(false),
             keeps: Cell::new(false),
+            invited_by: RefCell::new(Vec::new()),
+            doorbell: OnceCell::new(),
+            refused: Cell::new(0),
             producer,
             site,
         };
@@ -291,6 +302,48 @@ impl Publisher {
         self.patience.borrow().parks
     }
 
+    /// A descriptor that is readable when there may be room for a message that found none, for `poll(2)` and its like: after it
+    /// was, publish without waiting, and [`arm`](Self::arm) before polling again if that would still block. A subscriber that dies
+    /// rings no doorbell: whoever waits for one polls with a time-out, and publishes without waiting when that is over.
+    ///
+    /// # Errors
+    /// Those of making a FIFO beside the publisher's segment.
+    pub fn doorbell(&self) -> Result<BorrowedFd<'_>> {
+        if self.doorbell.get().is_none() {
+            let bell = Doorbell::make(bell_of(self.own.path()))?;
+            let _ = self.doorbell.set(bell);
+        }
+        self.arm()?;
+        match self.doorbell.get() {
+            Some(bell) => Ok(bell.as_fd()),
+            None => Err(self.site.removed("make the doorbell of")),
+        }
+    }
+
+    /// Has the [`doorbell`](Self::doorbell) ring when there may be room. Whether there is already: then it is readable at once.
+    ///
+    /// # Errors
+    /// Those of [`doorbell`](Self::doorbell).
+    pub fn arm(&self) -> Result<bool> {
+        let Some(bell) = self.doorbell.get() else { return self.doorbell().map(|_| false) };
+        bell.drain();
+        self.site.hints.room.arm();
+        if !barrier::heavy() {
+            self.site.hints.ask_for_fences();
+        }
+        let len = self.refused.get();
+        let is_ready = self.roster.get() != self.site.hints.roster()
+            || match self.make_room(len, shape(len), &Wait::never()) {
+                Ok(()) => true,
+                // What it is, publishing tells.
+                Err(error) => error.kind() != ErrorKind::WouldBlock,
+            };
+        if is_ready {
+            bell.ring();
+        }
+        Ok(is_ready)
+    }
+
     #[inline(always)]
     pub(super) fn reserve(&self, len: usize, flags: Flags, wait: &Wait) -> Result<Slot> {
         if self.roster.get() != self.site.hints.roster() || !self.maker.is_this() {
@@ -376,6 +429,9 @@ impl Publisher {
             });
             self.producer.has_room(len, flags).then_some(())
         };
+        if self.site.charter.capacity == Capacity::Zero {
+            return self.be_invited(len, flags, wait);
+        }
         if let Some(backing) = &mut *self.backing.borrow_mut() {
             return self.make_memory(backing, len, flags);
         }
@@ -413,6 +469,7 @@ impl Publisher {
             return Err(error);
         }
         if wait.is_never() {
+            self.refused.set(len);
             let why = "its ring is full";
             return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
         }
@@ -539,28 +596,95 @@ impl Publisher {
         followers.ring_doorbells();
     }
 
-    /// Waits until all subscribers have received everything, of which there must be one at least.
+    /// With no capacity, waits until all subscribers wait for the message, of which there must be one at least: there is room
+    /// for one message then, and before that nobody sees anything of it.
+    #[cold]
+    fn be_invited(&self, len: usize, flags: Flags, wait: Wait) -> Result<()> {
+        let head = self.producer.head();
+        let is_invited = |followers: &Followers| {
+            followers.invite(head).then(|| {
+                let mut cursors = self.invited_by.borrow_mut();
+                cursors.clear();
+                cursors.extend(followers.cursors());
+            })
+        };
+        if self.patience.borrow_mut().is_due() {
+            self.followers.borrow_mut().bury(&self.site);
+        }
+        // Not in a statement of its own: what invites is not borrowed while it is waited.
+        let is_met = is_invited(&self.followers.borrow()).is_some();
+        if !is_met {
+            if wait.is_never() {
+                self.refused.set(len);
+                let why = "not all who receive from it wait for a message, or nobody receives from it";
+                return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
+            }
+            // Subscribers may sleep on what was published and not yet rung for.
+            self.ring();
+            self.wait_until(wait, is_invited)?;
+        }
+        self.producer.allow(head);
+        // For this message alone.
+        self.producer.limit_to(self.producer.end_of(len, flags));
+        Ok(())
+    }
+
+    /// With no capacity, waits until all subscribers have the message. They waited for it, so that it is theirs even if this one
+    /// cannot wait for them: who has just given up finds it the next time.
     #[cold]
     fn meet(&self, wait: &Wait) -> Result<()> {
         let wait = *wait;
         let head = self.producer.head();
-        let met = |followers: &Followers| match followers.least(head) {
-            Least::Position(position) => (distance(head, position) >= 0).then_some(()),
-            Least::Nobody => None,
+        let met = |followers: &Followers| {
+            let is_over = match followers.least(head) {
+                Least::Position(position) => distance(head, position) >= 0,
+                Least::Nobody => self.was_received(head),
+            };
+            is_over.then_some(())
         };
-        // Not in a statement of its own: what is met is not borrowed while it is waited.
         let is_met = met(&self.followers.borrow()).is_some();
         let outcome = if is_met {
             Ok(())
         } else if wait.is_never() {
-            let why = "nobody has received it yet";
-            Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why))
+            Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, "nobody has received it"))
         } else {
             self.wait_until(wait, met)
         };
         // Whoever comes from now on has nothing to do with it.
         self.producer.meet();
-        outcome
+        match outcome {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) =>
+            {
+                self.leave_it_to_those_who_are_there(head, error)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// That it is received if anybody lives who can, and otherwise was not sent.
+    #[cold]
+    fn leave_it_to_those_who_are_there(&self, head: u64, error: Error) -> Result<()> {
+        // Pairs with the fence of whoever joins: it is seen here, or sees where it begins.
+        barrier::heavy();
+        let mut followers = self.followers.borrow_mut();
+        followers.bury(&self.site);
+        self.see(&mut followers)?;
+        match followers.least(head) {
+            Least::Nobody if !self.was_received(head) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether one of those who waited for the message before a position has it, be it that it has left with it.
+    fn was_received(&self, head: u64) -> bool {
+        self.invited_by.borrow().iter().any(|cursor| {
+            // Acquire: as in `Followers::least`.
+            page::position(cursor.acquire(0), head).is_some_and(|position| distance(head, position) >= 0)
+        })
     }
 }
 
@@ -693,6 +817,9 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         if !self.maker.is_this() {
             return;
+        }
+        if let Some(bell) = self.doorbell.get() {
+            bell.remove();
         }
         self.producer.close();
         self.site.hints.change_roster();

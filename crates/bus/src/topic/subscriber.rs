@@ -8,12 +8,12 @@ use twixt_address::BusName;
 use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
 
 use crate::barrier::{self, Light};
-use crate::doorbell::Doorbell;
+use crate::doorbell::{self, Doorbell};
 use crate::error::{fault, is_want, refused};
 use crate::place::Kind;
 use crate::ring::consumer::{Arrived, Consumer, Look};
 use crate::ring::distance;
-use crate::segment::{Own, What, header, sweep};
+use crate::segment::{Own, What, bell_of, header, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::Ordering;
 use crate::wait::{Patience, Stopped, Waiting};
@@ -136,6 +136,8 @@ pub struct Subscriber {
     /// Whether it was too slow and did not want to be waited for.
     is_disconnected: bool,
     doorbell: Option<Doorbell>,
+    /// With a capacity of zero, whether it tells publishers that it waits.
+    invites: bool,
 }
 
 /// The most messages that are taken from one publisher while others may have some.
@@ -205,6 +207,7 @@ impl Subscriber {
             burst: 0,
             ignored: Vec::new(),
             is_disconnected: false,
+            invites: false,
             doorbell: None,
             site,
         };
@@ -571,6 +574,12 @@ impl Subscriber {
         let Some(cursor) = self.cursors.get(page::STEP * track.index) else { return };
         // Release: pairs with the Acquire in `Followers::least`; all reads of what is before it are over.
         cursor.store(page::cursor(position), Ordering::Release);
+        if self.invites
+            && let Some(invitation) = self.cursors.get(page::STEP * track.index + page::INVITATION)
+        {
+            // Release: pairs with the Acquire in `Followers::invite`.
+            invitation.store(page::cursor(position), Ordering::Release);
+        }
         self.light.fence(|| self.site.hints.asks_for_fences());
         if self.site.hints.room.is_awaited() {
             self.ring_room();
@@ -580,7 +589,12 @@ impl Subscriber {
     #[cold]
     fn ring_room(&self) {
         self.site.hints.set_rung();
-        self.site.hints.room.ring();
+        if self.site.hints.room.ring().doorbells {
+            // A publisher that was not seen yet looks by itself before long.
+            for track in &self.tracks {
+                doorbell::ring(&bell_of(track.peer.path()));
+            }
+        }
     }
 
     /// The ring in which the message at hand stands.
@@ -608,6 +622,7 @@ impl Subscriber {
         if distance(track.said, frame.next()) >= self.stride.cast_signed()
             || self.site.hints.room.is_awaited()
         {
+            self.revoke();
             self.say(self.turn, frame.next());
         }
     }

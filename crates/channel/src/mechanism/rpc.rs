@@ -68,7 +68,7 @@ fn halves(link: Link) -> Halves {
     let capacity = bus::capacity(sender.capacity());
     let receiver =
         Receiver { receiver: RefCell::new(receiver), doorbell: OnceCell::new(), longest, capacity };
-    (Box::new(Sender { sender }), Box::new(receiver))
+    (Box::new(Sender { sender, doorbell: OnceCell::new() }), Box::new(receiver))
 }
 
 struct Listening {
@@ -108,16 +108,24 @@ impl Accept for Listening {
 
 struct Sender {
     sender: LinkSender,
+    /// A copy of the sender's, once somebody has polled: until then nobody has to ring it.
+    doorbell: OnceCell<OwnedFd>,
 }
 
 impl SendHalf for Sender {
     fn send(&mut self, bytes: &[u8], _attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
-        self.sender.send_wait(bytes, wait)
+        let sent = self.sender.send_wait(bytes, wait);
+        if let Err(error) = &sent
+            && error.kind() == ErrorKind::WouldBlock
+            && self.doorbell.get().is_some()
+        {
+            self.sender.arm()?;
+        }
+        sent
     }
 
     fn capabilities(&self) -> Capabilities {
-        // There is no descriptor that says when there is room.
-        Capabilities { pollable: false, ..capabilities(Some(self.sender.longest())) }
+        capabilities(Some(self.sender.longest()))
     }
 
     fn capacity(&self) -> Result<Option<Capacity>> {
@@ -129,7 +137,11 @@ impl SendHalf for Sender {
     }
 
     fn readiness(&self) -> Option<Readiness<'_>> {
-        None
+        if self.doorbell.get().is_none() {
+            let copy = bus::copy(self.sender.doorbell().ok()?).ok()?;
+            let _ = self.doorbell.set(copy);
+        }
+        self.doorbell.get().map(|doorbell| Readiness::to_read(doorbell.as_fd()).tended())
     }
 }
 

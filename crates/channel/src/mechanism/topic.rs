@@ -21,7 +21,7 @@ impl Mechanism for Topic {
         Capabilities {
             receivers: Parties::All,
             sees_end: true,
-            capacities: Capacities::BOUNDED | Capacities::UNBOUNDED,
+            capacities: Capacities::all(),
             ..Capabilities::new(Boundaries::Kept)
         }
     }
@@ -30,7 +30,7 @@ impl Mechanism for Topic {
         let why = "it is the subscriber's to choose";
         opening.without("send to", &[OptionName::History, OptionName::Slow], why)?;
         let publisher = Publisher::open(bus::name(opening)?, &bus::options(opening)?)?;
-        Ok(Box::new(Sender { publisher }))
+        Ok(Box::new(Sender { publisher, doorbell: OnceCell::new() }))
     }
 
     fn receiver(&self, opening: &Opening) -> Result<Box<dyn ReceiveHalf>> {
@@ -68,16 +68,26 @@ fn capabilities(room: twixt_bus::Capacity, longest: usize) -> Capabilities {
 
 struct Sender {
     publisher: Publisher,
+    /// A copy of the publisher's, once somebody has polled: until then nobody has to ring it.
+    doorbell: OnceCell<OwnedFd>,
 }
 
 impl SendHalf for Sender {
     fn send(&mut self, bytes: &[u8], _attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
-        self.publisher.publish_wait(bytes, wait)
+        let sent = self.publisher.publish_wait(bytes, wait);
+        if let Err(error) = &sent
+            && error.kind() == ErrorKind::WouldBlock
+            && self.doorbell.get().is_some()
+        {
+            // Whoever polls next is told of room from now on, and of what there came to be meanwhile.
+            self.publisher.arm()?;
+        }
+        sent
     }
 
     fn capabilities(&self) -> Capabilities {
-        // Nobody need subscribe, and there is no descriptor that says when there is room.
-        Capabilities { pollable: false, ..capabilities(self.publisher.capacity(), self.publisher.longest()) }
+        // Nobody need subscribe.
+        capabilities(self.publisher.capacity(), self.publisher.longest())
     }
 
     fn capacity(&self) -> Result<Option<Capacity>> {
@@ -90,7 +100,11 @@ impl SendHalf for Sender {
     }
 
     fn readiness(&self) -> Option<Readiness<'_>> {
-        None
+        if self.doorbell.get().is_none() {
+            let copy = bus::copy(self.publisher.doorbell().ok()?).ok()?;
+            let _ = self.doorbell.set(copy);
+        }
+        self.doorbell.get().map(|doorbell| Readiness::to_read(doorbell.as_fd()).tended())
     }
 
     fn receivers(&self) -> Result<Option<usize>> {

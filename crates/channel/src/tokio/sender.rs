@@ -35,7 +35,7 @@ impl AsyncSender {
     /// duplicating and registering a descriptor.
     ///
     /// # Panics
-    /// If the runtime was built without `enable_io`.
+    /// If the runtime was built without `enable_io`, and later, of what is on the bus, without `enable_time`.
     pub fn new(sender: Sender) -> Result<Self> {
         let origin = sender.origin().clone();
         // A rendezvous waits for an invitation before it has something to write.

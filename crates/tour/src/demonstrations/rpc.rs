@@ -1,10 +1,11 @@
-//! Remote procedure calls: the same service over a socket, and over rings in shared memory.
+//! Remote procedure calls: the same service over a socket, over rings in shared memory, and on the bus.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use twixt_address::Address;
+use twixt_bus::Kind;
 use twixt_channel::Listener;
 use twixt_channel::rpc::{self, Context, Items};
 use twixt_os::posix::shm;
@@ -35,6 +36,15 @@ pub(super) const MEMORY: Demonstration = Demonstration {
     two_terminals: Some(TwoTerminals { address: memory }),
 };
 
+pub(super) const BUS: Demonstration = Demonstration {
+    name: "rpc-bus",
+    shows: "the same calls over a connection of the bus",
+    parties: &[("server", |party| serve(party, &on_bus(party.names()))), ("client", client)],
+    conduct: |run| run.server_and_client(),
+    remove: |names| super::bus::remove_name(names, Kind::Rpc, NAME),
+    two_terminals: Some(TwoTerminals { address: on_bus }),
+};
+
 const NAME: &str = "calls";
 
 fn socket(names: &Names) -> String {
@@ -43,6 +53,10 @@ fn socket(names: &Names) -> String {
 
 fn memory(names: &Names) -> String {
     format!("posix-shm:{}?create", names.posix(NAME))
+}
+
+fn on_bus(names: &Names) -> String {
+    format!("rpc:{}", names.abstract_name(NAME))
 }
 
 twixt_channel::service! {

@@ -196,12 +196,14 @@ impl Subscriber {
         }
         let epoch = consumer.epoch();
         let is_alive = peer.is_alive();
-        let standing = match (is_alive, consumer.is_closed(), consumer.lag() > 0) {
-            (true, false, _) => Standing::Here,
-            (_, true, true) => Standing::Going(Left::Closed),
-            (false, false, true) => Standing::Going(Left::Died),
-            // One that has just begun says so in a moment.
-            (_, _, false) => Standing::Gone,
+        // Also of one that has come and gone since the last look there is something to tell. One that is just being made, and has
+        // no epoch yet, says so in a moment.
+        let is_news = consumer.lag() > 0 || !is_first && epoch > 0;
+        let standing = match (is_alive, consumer.is_closed()) {
+            (true, false) => Standing::Here,
+            (_, true) if is_news => Standing::Going(Left::Closed),
+            (false, false) if is_news => Standing::Going(Left::Died),
+            _ => Standing::Gone,
         };
         let mut track = Track {
             index,

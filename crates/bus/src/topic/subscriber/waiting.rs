@@ -11,6 +11,7 @@ use crate::doorbell::Doorbell;
 use crate::error::kernel;
 use crate::ring::consumer::Look;
 use crate::segment::bell_of;
+use crate::site::Capacity;
 use crate::sync::{Ordering, relax};
 use crate::wait::{FIRST, Place, Stopped};
 
@@ -49,6 +50,7 @@ impl Subscriber {
             }
         };
         bell.drain();
+        self.invite();
         self.site.hints.filled.arm();
         if !barrier::heavy() {
             self.site.hints.ask_for_fences();
@@ -59,6 +61,29 @@ impl Subscriber {
         }
         self.doorbell = Some(bell);
         Ok(is_ready)
+    }
+
+    /// With a capacity of zero, tells publishers that it waits for a message. Until it has one, or waits no more.
+    fn invite(&mut self) {
+        if self.site.charter.capacity == Capacity::Zero {
+            self.invites = true;
+            for at in 0..self.tracks.len() {
+                self.say(at, self.tracks[at].consumer.position());
+            }
+        }
+    }
+
+    /// Tells them that it does not any more.
+    pub(super) fn revoke(&mut self) {
+        if !core::mem::take(&mut self.invites) {
+            return;
+        }
+        for track in &self.tracks {
+            if let Some(word) = self.cursors.get(page::STEP * track.index + page::INVITATION) {
+                // Whoever has seen the invitation meanwhile has sent: the next receive takes that.
+                word.store(0, Ordering::Release);
+            }
+        }
     }
 
     /// Whether there is something to receive, or to be told, without taking it.
@@ -94,6 +119,7 @@ impl Subscriber {
 
     #[inline(never)]
     pub(super) fn wait(&mut self, wait: Wait) -> Result<Next> {
+        self.invite();
         let site = Arc::clone(&self.site);
         let place = Place { bell: &site.hints.filled, hints: &site.hints, shares_cpu: self.shares_cpu };
         let mut patience = self.patience.clone();
@@ -108,6 +134,7 @@ impl Subscriber {
                 Ok(this.look())
             },
         );
+        self.revoke();
         self.patience = patience;
         self.counters[page::PARKS].store(self.patience.parks, Ordering::Relaxed);
         next.map_err(|ended: Ended| match ended {
