@@ -14,6 +14,7 @@
 //!                   word 16   and on: see the site
 //! ```
 
+use core::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,9 @@ use twixt_os::making::{create, reserve, reserve_error};
 use twixt_os::{Errno, ErrorKind, Mechanism, Mode, Object, Result};
 use twixt_sys::{Access, Mapping};
 
+use crate::bell::LONGEST;
 use crate::error::{fault, kernel, malformed, refused};
+use crate::hints::roughly_now;
 use crate::holder::{self, Process};
 use crate::sync::Ordering;
 use crate::words::{Foreign, WORD, Words};
@@ -398,6 +401,23 @@ fn map(
         return wrong("it belongs to another of the same name, which has been removed");
     }
     Ok(mapping)
+}
+
+/// As [`pinned`], asked for by this thread at most each [`LONGEST`](crate::bell::LONGEST): for those who are about to wait, who
+/// would pay for a system call each time. What has changed meanwhile makes them try for too long, or sleep too soon.
+pub(crate) fn pinned_lately() -> u64 {
+    thread_local! {
+        static LAST: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+    }
+    let now = roughly_now();
+    match LAST.get() {
+        Some((then, cpu)) if now.wrapping_sub(then) < LONGEST.as_nanos() as u64 => cpu,
+        _ => {
+            let cpu = pinned();
+            LAST.set(Some((now, cpu)));
+            cpu
+        }
+    }
 }
 
 /// The only CPU that this process may run on, plus 1; 0 if there are more.

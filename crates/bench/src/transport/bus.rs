@@ -1,10 +1,11 @@
 //! The bus, as a program uses it that knows its calls: messages are written and read in place.
 
 use std::fs;
+use std::time::Duration;
 
 use twixt_address::BusName;
 use twixt_bus::{Capacity, Options, Place, Publisher, Subscriber, SubscriberOptions, Waiting as How, queue};
-use twixt_os::{ErrorKind, Wait};
+use twixt_os::{Deadline, ErrorKind, Wait};
 
 use crate::message::touched_words;
 use crate::{
@@ -221,6 +222,9 @@ impl Receive for In {
     }
 }
 
+/// How long the end of a run waits for those who are to take what was sent.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// A party's part in a queue, or in two: there and back.
 pub(crate) struct Queue {
     setup: Setup,
@@ -315,6 +319,16 @@ impl Send for Giver {
             }
         }
         Ok(went)
+    }
+
+    /// Each producer has a ring of its own: what the others have sent is not before this one's messages. So all has to be
+    /// taken first, but for as long as a run may take.
+    fn stop(&mut self, message: Outgoing, subscribers: usize) -> Result<()> {
+        let end = Deadline::after(PATIENCE);
+        while !self.producer.is_empty().map_err(failed)? && !end.has_passed() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (0..subscribers).try_for_each(|_| self.send(&mut message.clone()))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::barrier;
 use crate::doorbell::Doorbell;
 use crate::error::{fault, malformed, refused};
 use crate::place::Kind;
-use crate::segment::{HEADER, Own, Peer, What, draw, header, pinned, sweep};
+use crate::segment::{HEADER, Own, Peer, What, draw, header, pinned_lately, sweep};
 use crate::site::{Options, Site};
 use crate::sync::Ordering;
 use crate::topic::Left;
@@ -404,7 +404,7 @@ impl LatestReader {
     }
 
     fn shares_cpu(&self) -> bool {
-        let own = pinned();
+        let own = pinned_lately();
         own != 0 && self.source.as_ref().is_some_and(|source| source.peer.header(header::PINNED) == own)
     }
 }

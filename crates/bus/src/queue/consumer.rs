@@ -15,7 +15,7 @@ use crate::error::{fault, kernel, malformed, refused};
 use crate::place::Kind;
 use crate::ring::CONTROL;
 use crate::ring::consumer::Consumer as Follower;
-use crate::segment::{Own, Peer, What, header, pinned};
+use crate::segment::{Own, Peer, What, header, pinned_lately};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::Ordering;
 use crate::wait::{Patience, Place, Stopped, Waiting};
@@ -385,7 +385,7 @@ impl Consumer {
                 Err(refused(RECEIVE, &self.site.object, ErrorKind::WouldBlock, why))
             });
         }
-        let own = pinned();
+        let own = pinned_lately();
         let shares_cpu = own != 0 && self.sources().any(|it| it.peer.header(header::PINNED) == own);
         let place = Place { bell: &self.site.hints.filled, hints: &self.site.hints, shares_cpu };
         let mut patience = self.patience.borrow_mut();
