@@ -30,6 +30,8 @@ pub(crate) mod order {
         if cfg!(twixt_weaken = "show") { Ordering::Relaxed } else { Ordering::Release };
     /// Whether there is a fence between seeing a tag and reading the frame.
     pub(crate) const LOOK: bool = !cfg!(twixt_weaken = "look");
+    /// The same where the message is like the one before.
+    pub(crate) const FIND: bool = !cfg!(twixt_weaken = "find");
     /// Whether there is a fence between claiming lines and writing them: pairs with [`INTACT`].
     pub(crate) const CLAIM: bool = !cfg!(twixt_weaken = "claim");
     /// Whether there is a fence between reading a frame and looking whether its lines were claimed.

@@ -190,10 +190,16 @@ impl<'a> View<'a> {
         Self { words: self.words.get(start..end).unwrap_or(&[]) }
     }
 
-    /// Those from word `start` to before word `end`, eight at a time, and then the rest; none if they are not all there.
+    /// How many there are.
     #[inline(always)]
-    pub(crate) fn by_lines(self, start: usize, end: usize, each: impl FnMut(&[u64])) {
-        vectors::by_lines(self.part(start, end).words, each);
+    pub(crate) fn len(self) -> usize {
+        self.words.len()
+    }
+
+    /// Eight at a time, and then the rest.
+    #[inline(always)]
+    pub(crate) fn by_lines(self, each: impl FnMut(&[u64])) {
+        vectors::by_lines(self.words, each);
     }
 
     /// Copies bytes out, from byte `offset` (a multiple of 8) on; what is not there comes out as zeros.

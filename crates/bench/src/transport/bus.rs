@@ -59,6 +59,16 @@ impl Transport for Topic {
         }
     }
 
+    /// A ring that a second-level cache holds, or one with room for more.
+    fn capacities(setup: &Setup) -> Vec<Option<u64>> {
+        if setup.capacity.is_some() {
+            return vec![setup.capacity];
+        }
+        // A message takes less than half of its ring.
+        let least = (2 * setup.workload.size as u64 + 256).next_power_of_two();
+        vec![None, Some(least.max(256 << 10))]
+    }
+
     fn prepare(setup: &Setup) -> Result<Self> {
         let directory = setup.directory.join("bus");
         if setup.role == Role::Publisher(0) {

@@ -94,7 +94,7 @@ impl<'c> Job<'c> {
     /// As [`read`](Self::read).
     #[inline]
     pub fn read_words(&self, mut each: impl FnMut(u64)) -> Result<()> {
-        self.view().by_lines(0, self.len().div_ceil(8), |line| line.iter().copied().for_each(&mut each));
+        self.view().by_lines(|line| line.iter().copied().for_each(&mut each));
         self.check()
     }
 

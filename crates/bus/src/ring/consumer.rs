@@ -1,7 +1,7 @@
 //! The side of the ring that reads. It writes nothing: what it has read it keeps for itself, and whoever holds it says so.
 
 use crate::sync::{Ordering, fence, order};
-use crate::words::{Foreign, View};
+use crate::words::{Foreign, View, WORD};
 
 use super::frame::{About, BACK, Flags, reserved, tag};
 use super::lag::Lag;
@@ -30,6 +30,7 @@ pub(crate) struct Consumer {
 struct Shape {
     about: u64,
     len: usize,
+    words: usize,
     lines: u64,
     is_below: bool,
 }
@@ -43,7 +44,8 @@ impl Shape {
 
     fn of(about: About) -> Self {
         let is_below = about.flags.contains(Flags::BELOW);
-        Self { about: about.word(), len: about.len, lines: about.lines(), is_below }
+        let words = about.len.div_ceil(WORD);
+        Self { about: about.word(), len: about.len, words, lines: about.lines(), is_below }
     }
 
     /// A message without bytes.
@@ -73,6 +75,8 @@ pub(crate) struct Frame {
     pub(crate) position: u64,
     pub(crate) sequence: u64,
     pub(crate) len: usize,
+    /// Those that hold so many bytes.
+    pub(crate) words: usize,
     /// Where the next frame begins.
     next: u64,
     /// Whether the payload begins at the next line.
@@ -247,7 +251,7 @@ impl Consumer {
             return false;
         }
         // Pairs with the Release of the tag in `Producer::publish`.
-        if order::LOOK {
+        if order::FIND {
             fence(Ordering::Acquire);
         }
         if !self.shape.is_of(line.load::<1>()) || slot + self.shape.lines > self.geometry.lines() {
@@ -282,9 +286,9 @@ impl Consumer {
     /// The message that was found last, as long as it was not [passed](Self::advance).
     #[inline(always)]
     pub(crate) fn hand(&self) -> Frame {
-        let Shape { len, lines, is_below, .. } = self.shape;
+        let Shape { len, words, lines, is_below, .. } = self.shape;
         let (position, sequence) = (self.position, self.sequence);
-        Frame { position, sequence, len, next: position.wrapping_add(lines), is_below }
+        Frame { position, sequence, len, words, next: position.wrapping_add(lines), is_below }
     }
 
     /// While it lets the producer get ahead, whether that goes on.
@@ -301,7 +305,7 @@ impl Consumer {
         } else if found == reserved(self.position) {
             Look::Pending
         } else {
-            if self.lag.misses() {
+            if self.lag.misses(self.position, self.shape.lines) {
                 let ahead = self.lag.reach().min(self.geometry.lines() / 4);
                 let at = self.geometry.word(self.position.wrapping_add(ahead));
                 self.lag.begin(at, self.ring.load(at));
@@ -383,7 +387,7 @@ impl Consumer {
     #[inline(always)]
     pub(crate) fn payload(&self, frame: Frame) -> View<'_> {
         let at = self.geometry.word(frame.position) + if frame.is_below { LINE as usize } else { HEADER };
-        self.ring.view(at, frame.len.div_ceil(8))
+        self.ring.view(at, frame.words)
     }
 
     /// Goes on behind a message, and says how many before it were missed.

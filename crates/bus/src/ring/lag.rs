@@ -5,11 +5,14 @@
 //! instead, and goes on when that changes, or has not for a while.
 //!
 //! Messages that come soon may be a stream, held up by just that, or the answers of a fast peer, which are waited for one by
-//! one: what takes longer differs from machine to machine. So it is tried. If the producer gets ahead it was a stream, and is
-//! let further ahead the next time; if it was waited in vain, it takes twice as many messages to try again.
+//! one: which of both takes longer differs from machine to machine. So it is tried. If several were there in the end it was a
+//! stream; if it was waited in vain, it takes twice as many messages to try again. How far ahead the producer is let is how far
+//! it gets in time.
 
-/// How many lines it looks further on, at first, and at the most.
-const NEAR: u64 = 64;
+use super::distance;
+
+/// How many lines it looks further on, at the least, and at the most.
+const NEAR: u64 = 32;
 const FAR: u64 = 512;
 /// How often it does.
 const LOOKS: u32 = 512;
@@ -18,6 +21,8 @@ const SOON: u32 = 128;
 /// How many messages in a row that came soon make it try, at first, and at the most.
 const STREAM: u32 = 4;
 const DOUBT: u32 = 1 << 16;
+/// How many messages have to be there for it to have been one.
+const SEVERAL: u64 = 3;
 
 /// What a consumer has seen of how messages come.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +35,8 @@ pub(super) struct Lag {
     convinced: u32,
     /// How many lines it looks further on.
     reach: u64,
+    /// Where it tried the last time, until that is judged.
+    tried: Option<u64>,
     /// How often it still looks at the line further on.
     left: u32,
     /// The first word of that line, and what it was.
@@ -39,7 +46,7 @@ pub(super) struct Lag {
 
 impl Default for Lag {
     fn default() -> Self {
-        Self { misses: 0, streak: 0, convinced: STREAM, reach: NEAR, left: 0, at: 0, was: 0 }
+        Self { misses: 0, streak: 0, convinced: STREAM, reach: NEAR, tried: None, left: 0, at: 0, was: 0 }
     }
 }
 
@@ -66,23 +73,35 @@ impl Lag {
     pub(super) fn goes_on(&mut self, word: u64) -> bool {
         if word != self.was {
             self.left = 0;
-            self.convinced = STREAM;
             self.reach = (2 * self.reach).min(FAR);
             return false;
         }
         self.left -= 1;
         if self.left == 0 {
-            self.streak = 0;
-            self.reach = NEAR;
-            self.convinced = (2 * self.convinced).min(DOUBT);
+            self.reach = (self.reach / 2).max(NEAR);
         }
         true
     }
 
-    /// Nothing was found. Whether the producer is to get ahead.
-    pub(super) fn misses(&mut self) -> bool {
+    /// Nothing was found at a position, where messages have so many lines. Whether the producer is to get ahead.
+    pub(super) fn misses(&mut self, position: u64, lines: u64) -> bool {
         self.misses = self.misses.saturating_add(1);
-        self.misses == 1 && self.streak >= self.convinced
+        if self.misses > 1 {
+            return false;
+        }
+        match self.tried.take() {
+            Some(from) if distance(from, position) >= (SEVERAL * lines).cast_signed() => {
+                self.convinced = STREAM;
+            }
+            Some(_) => {
+                self.convinced = (2 * self.convinced).min(DOUBT);
+                self.streak = 0;
+            }
+            None => {}
+        }
+        let tries = self.streak >= self.convinced;
+        self.tried = tries.then_some(position);
+        tries
     }
 
     /// How many lines further on to look.

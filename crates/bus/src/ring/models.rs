@@ -43,6 +43,28 @@ fn what_is_seen_was_published() {
     });
 }
 
+/// What is found without another look, being like the one before, is whole and in order, too.
+#[test]
+fn what_is_like_the_one_before_was_published() {
+    loom::model(|| {
+        let (geometry, ring, words) = memory();
+        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
+        let producer = Producer::adopt(geometry, ring, words).unwrap();
+        producer.allow(0);
+        send(&producer, 10);
+        let Look::Message(frame) = consumer.look() else { panic!("it is there") };
+        consumer.advance(frame);
+        let sender = thread::spawn(move || send(&producer, 11));
+        if consumer.finds() {
+            let frame = consumer.hand();
+            assert_eq!((frame.len, frame.sequence), (8, 1));
+            assert_eq!(consumer.payload(frame).load(0), 11);
+            assert!(consumer.is_intact(frame.position));
+        }
+        sender.join().unwrap();
+    });
+}
+
 /// A consumer that nobody waits for takes nothing that was overwritten for what it looked for.
 #[test]
 fn what_was_overwritten_is_not_believed() {

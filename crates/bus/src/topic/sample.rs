@@ -9,7 +9,7 @@ use twixt_os::{Deadline, Error, ErrorKind, Result, Wait};
 use crate::error::refused;
 use crate::ring::consumer::Arrived;
 use crate::sync::relax;
-use crate::words::View;
+use crate::words::{View, WORD};
 
 use super::Subscriber;
 
@@ -94,7 +94,11 @@ impl<'s> Sample<'s> {
             let why = format!("the message has {len} bytes, and there is room for {}", into.len());
             return Err(refused("receive from", &self.subscriber.site.object, ErrorKind::TooLong, why));
         };
-        self.read_with(|done, view, part| view.copy_to(done, &mut into[done..done + part]))?;
+        self.read_with(|done, view| {
+            let into = &mut into[WORD * done..];
+            let end = into.len().min(WORD * view.len());
+            view.copy_to(0, &mut into[..end]);
+        })?;
         Ok(len)
     }
 
@@ -127,11 +131,7 @@ impl<'s> Sample<'s> {
     /// As [`read`](Self::read).
     #[inline]
     pub fn read_words(&mut self, mut each: impl FnMut(u64)) -> Result<()> {
-        self.read_with(|done, view, part| {
-            view.by_lines(done / 8, (done + part).div_ceil(8), |line| {
-                line.iter().copied().for_each(&mut each)
-            })
-        })
+        self.read_lines(|line| line.iter().copied().for_each(&mut each))
     }
 
     /// As [`read_words`](Self::read_words), eight words at a time as long as there are so many, and then the others: as fast
@@ -141,7 +141,7 @@ impl<'s> Sample<'s> {
     /// As [`read`](Self::read).
     #[inline]
     pub fn read_lines(&mut self, mut each: impl FnMut(&[u64])) -> Result<()> {
-        self.read_with(|done, view, part| view.by_lines(done / 8, (done + part).div_ceil(8), &mut each))
+        self.read_with(|_, view| view.by_lines(&mut each))
     }
 
     /// The first word of the message, for looking at it without reading it.
@@ -156,29 +156,30 @@ impl<'s> Sample<'s> {
         Ok(word)
     }
 
-    /// Calls `take` with each part as it arrives: how much was there before, all words, and how much is new.
+    /// Calls `take` with each part as it arrives: how many words were there before, and those that are new.
     ///
     /// What `take` writes to is seen by nothing that is not part of the caller: it can stay in registers.
     #[inline(always)]
-    fn read_with(&mut self, mut take: impl FnMut(usize, View<'_>, usize)) -> Result<()> {
+    fn read_with(&mut self, mut take: impl FnMut(usize, View<'_>)) -> Result<()> {
         let frame = self.subscriber.consumer().hand();
-        let mut done = 0;
+        let (mut done, mut there) = (0, frame.words);
         loop {
-            let mut there = frame.len;
             if self.subscriber.consumer().arrived(frame) != Arrived::Whole {
                 match more(self.subscriber, done, self.deadline, self.is_never) {
-                    Ok(part) => there = part,
+                    Ok(words) => there = words,
                     Err(Unread { fate, error }) => {
                         self.fate = fate;
                         return Err(error);
                     }
                 }
             }
-            take(done, self.subscriber.consumer().payload(frame), there - done);
+            let payload = self.subscriber.consumer().payload(frame);
+            take(done, if there == frame.words && done == 0 { payload } else { payload.part(done, there) });
             done = there;
-            if done >= frame.len {
+            if done >= frame.words {
                 return self.check();
             }
+            there = frame.words;
         }
     }
 
@@ -202,7 +203,7 @@ struct Unread {
     error: Error,
 }
 
-/// Waits until more than `done` bytes are there of the message at hand, and says how many.
+/// Waits until more than `done` words are there of the message at hand, and says how many.
 #[cold]
 #[inline(never)]
 fn more(
@@ -216,9 +217,9 @@ fn more(
     loop {
         let consumer = subscriber.consumer();
         let there = match consumer.arrived(frame) {
-            Arrived::Whole => return Ok(frame.len),
-            // Whole words, so that none is read twice.
-            Arrived::Part(there) => there.min(frame.len) / 8 * 8,
+            Arrived::Whole => return Ok(frame.words),
+            // Whole ones, so that none is read twice.
+            Arrived::Part(there) => there.min(frame.len) / WORD,
             Arrived::Broken if consumer.is_intact(frame.position) => {
                 let error = broken(subscriber, "its publisher broke it off");
                 return Err(Unread { fate: Fate::Broken, error });
