@@ -202,7 +202,7 @@ impl Registry {
             crate::transport::channel::KINDS.iter().map(|kind| Entry::new::<Channel>(kind, Family::Channel));
         let kernel = [
             Entry::new::<ProcessMemory>("process-vm", Family::Kernel)
-                .described("the receiver reads the sender's memory (process_vm_readv)")
+                .described("memory of the sender, read (process_vm_readv)")
                 .capable_of(&[Need::Boundaries, Need::AnyLength, Need::Bytes, Need::Reliable]),
             Entry::new::<Splice>("splice", Family::Kernel)
                 .described("pages given to a pipe (vmsplice), read out of it")
