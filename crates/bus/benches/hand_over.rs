@@ -1,6 +1,6 @@
 //! What handing a message over costs: in one thread, and from one processor to another; and what the barest ring does there.
 //!
-//! `cargo bench -p twixt-bus --bench hand_over [-- alone|stream|batch|bare|pingpong [MESSAGES [BYTES]]]`; alone under
+//! `cargo bench -p twixt-bus --bench hand_over [-- alone|publish|stream|batch|bare|pingpong [MESSAGES [BYTES]]]`; alone under
 //! `valgrind --tool=callgrind` it counts instructions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::new().create(true).place(Place::at(scratch.path())?);
     if matches!(which, "all" | "alone") {
         alone(&options, count, size)?;
+    }
+    if matches!(which, "all" | "publish") {
+        publish(&options, count, size)?;
     }
     if matches!(which, "all" | "stream" | "batch") {
         for _ in 0..5 {
@@ -69,6 +72,17 @@ fn alone(options: &Options, count: u64, size: usize) -> Result<(), Box<dyn std::
         check(&mut subscriber, number)?;
     }
     println!("alone: {:.1} ns for both sides", begin.elapsed().as_nanos() as f64 / count as f64);
+    Ok(())
+}
+
+/// What it costs to publish to nobody: no line has to come from elsewhere.
+fn publish(options: &Options, count: u64, size: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let publisher = Publisher::open(&BusName::new("nobody")?, options)?;
+    let begin = Instant::now();
+    for number in 0..count {
+        publisher.publish_with(size, Wait::never(), |words| fill(words, number))?;
+    }
+    println!("publish: {:.1} ns", begin.elapsed().as_nanos() as f64 / count as f64);
     Ok(())
 }
 

@@ -131,6 +131,14 @@ impl Foreign {
         self.0.as_chunks().0.get(index).map(|words| Line { words })
     }
 
+    /// Has a line fetched that is read soon, if it is there.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, line: usize) {
+        if let Some(Line { words }) = self.line(line) {
+            vectors::fetch(&words[0]);
+        }
+    }
+
     /// A part of them, from word `start` on.
     #[cfg(any(test, twixt_loom))]
     pub(crate) fn part(&self, start: usize, len: usize) -> Option<Self> {
@@ -217,6 +225,12 @@ pub(crate) fn copy_in(words: &[AtomicU64], bytes: &[u8]) {
     vectors::copy_in(words, bytes);
 }
 
+/// Has the line of a word fetched that is written soon.
+#[inline(always)]
+pub(crate) fn fetch_to_write(word: &AtomicU64) {
+    vectors::fetch_to_write(word);
+}
+
 #[cfg(not(twixt_loom))]
 use twixt_sys::words as vectors;
 
@@ -228,6 +242,10 @@ mod vectors {
     pub(super) fn by_lines(words: &[AtomicU64], mut each: impl FnMut(&[u64])) {
         words.iter().for_each(|word| each(&[word.load(Ordering::Relaxed)]));
     }
+
+    pub(super) fn fetch(_: &AtomicU64) {}
+
+    pub(super) fn fetch_to_write(_: &AtomicU64) {}
 
     pub(super) fn copy_out(words: &[AtomicU64], bytes: &mut [u8]) {
         let mut words = words.iter();

@@ -100,6 +100,18 @@ pub fn by_lines(words: &[AtomicU64], mut each: impl FnMut(&[u64])) {
     }
 }
 
+/// Has the processor fetch the line of a word, which is about to be read: a hint, and no access.
+#[inline(always)]
+pub fn fetch(word: &AtomicU64) {
+    line::fetch(word);
+}
+
+/// As [`fetch`], for a line that is about to be written.
+#[inline(always)]
+pub fn fetch_to_write(word: &AtomicU64) {
+    line::fetch_to_write(word);
+}
+
 /// Whether each word is `value`, each being looked at, as by relaxed loads.
 #[inline(always)]
 pub fn are_all(words: &[AtomicU64], value: u64) -> bool {
@@ -157,6 +169,22 @@ mod line {
                 );
             }
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn fetch(word: &AtomicU64) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe {
+            asm!("prefetcht0 [{word}]", word = in(reg) word, options(nostack, preserves_flags, readonly))
+        };
+    }
+
+    #[inline(always)]
+    pub(super) fn fetch_to_write(word: &AtomicU64) {
+        // SAFETY: a hint, which writes nothing; processors that do not know it take it for no operation.
+        unsafe {
+            asm!("prefetchw [{word}]", word = in(reg) word, options(nostack, preserves_flags, readonly))
+        };
     }
 
     #[inline(always)]
@@ -258,6 +286,10 @@ mod line {
     pub(super) fn fill(lines: &[[AtomicU64; LINE]], value: u64) {
         lines.as_flattened().iter().for_each(|word| word.store(value, Relaxed));
     }
+
+    pub(super) fn fetch(_: &AtomicU64) {}
+
+    pub(super) fn fetch_to_write(_: &AtomicU64) {}
 
     pub(super) fn store(line: &[AtomicU64; LINE], bytes: &[u8; 8 * LINE]) {
         let (chunks, _) = bytes.as_chunks::<8>();

@@ -54,6 +54,9 @@ impl Shape {
     }
 }
 
+/// How many lines further on they are fetched.
+const FETCHED: u64 = 16;
+
 /// What stands at a consumer's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -259,6 +262,11 @@ impl Consumer {
         }
         self.sequence = line.load::<2>();
         self.lag.hits();
+        // A message has more instructions than a processor looks ahead: lines would come one or two at a time.
+        for further in 0..self.shape.lines.min(2) {
+            let further = self.position.wrapping_add(FETCHED + further);
+            self.ring.fetch(self.geometry.slot(further) as usize);
+        }
         true
     }
 

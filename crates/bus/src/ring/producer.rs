@@ -3,7 +3,7 @@
 use core::cell::Cell;
 
 use crate::sync::{AtomicU64, Ordering, fence, order};
-use crate::words::Words;
+use crate::words::{Words, fetch_to_write};
 
 use super::frame::{About, Flags, lines_of, payload_at, reserved, tag};
 use super::{Checkpoint, Geometry, LINE, Life, control, distance};
@@ -36,6 +36,9 @@ pub(crate) struct Producer {
     /// While there are: up to where all is published, and what that was.
     done: Cell<Checkpoint>,
 }
+
+/// How many lines further on they are fetched.
+const FETCHED: u64 = 16;
 
 /// Room for a frame, which nobody sees yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,6 +275,9 @@ impl Producer {
         let next = position.wrapping_add(lines);
         // Before anybody can come there: see "why a tag is never stale".
         self.line(next)[0].store(0, Ordering::Relaxed);
+        for further in 0..lines.min(2) {
+            fetch_to_write(&self.line(next.wrapping_add(FETCHED + further))[0]);
+        }
         let slot = Slot {
             position,
             len,
