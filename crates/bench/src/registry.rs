@@ -5,7 +5,7 @@ use core::fmt;
 use twixt_address::Scheme;
 
 use crate::party::play_over;
-use crate::transport::bus::{Queue, Topic};
+use crate::transport::bus::{Latest, Queue, Rpc, Topic};
 use crate::transport::channel::Channel;
 use crate::transport::kernel::{ProcessMemory, Splice};
 use crate::{Failure, Need, Result, Setup, Transport};
@@ -213,6 +213,9 @@ impl Registry {
                 .described("the bus's topics, read and written in place"),
             Entry::new::<Queue>("bus-queue", Family::Bus)
                 .described("the bus's queues, each message acknowledged"),
+            Entry::new::<Latest>("bus-latest", Family::Bus)
+                .described("the bus's latest values, there and back"),
+            Entry::new::<Rpc>("bus-rpc", Family::Bus).described("the bus's connections, call and reply"),
         ];
         let own = crate::floor::ENTRIES.iter().copied().chain(bus).chain(kinds).chain(kernel);
         Self { entries: own.collect() }

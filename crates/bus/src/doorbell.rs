@@ -11,6 +11,9 @@ use twixt_os::{Errno, Result};
 
 use crate::error::kernel;
 
+/// What the name of each ends with.
+const EXTENSION: &str = ".bell";
+
 /// The side that polls.
 pub(crate) struct Doorbell {
     fifo: OwnedFd,
@@ -18,21 +21,11 @@ pub(crate) struct Doorbell {
 }
 
 impl Doorbell {
-    /// Makes it, or takes over what another of the same place has left. Whoever the umask lets write may ring it.
-    pub(crate) fn make(path: PathBuf) -> Result<Self> {
-        Self::make_with(path, Mode::from_raw_mode(0o622))
-    }
-
-    /// As [`make`](Self::make), for those to ring whom `mode` lets write, whatever the umask is.
-    pub(crate) fn make_for(path: PathBuf, mode: Mode) -> Result<Self> {
-        let bell = Self::make_with(path, Mode::from_raw_mode(0o600))?;
-        fchmod(&bell.fifo, mode).map_err(|errno| kernel("make the doorbell", &bell.path, errno))?;
-        Ok(bell)
-    }
-
-    fn make_with(path: PathBuf, mode: Mode) -> Result<Self> {
+    /// Makes it, or takes over what another of the same place has left, for those to ring whom `mode` lets write, whatever the
+    /// umask is.
+    pub(crate) fn make(path: PathBuf, mode: Mode) -> Result<Self> {
         let failed = |errno| kernel("make the doorbell", &path, errno);
-        match mkfifoat(CWD, &path, mode) {
+        match mkfifoat(CWD, &path, Mode::from_raw_mode(0o600)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }
@@ -43,6 +36,7 @@ impl Doorbell {
         if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
             return Err(failed(Errno::EXIST));
         }
+        fchmod(&fifo, mode).map_err(failed)?;
         Ok(Self { fifo, path })
     }
 
@@ -79,5 +73,16 @@ pub(crate) fn ring(path: &Path) {
     if fstat(&bell).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo) {
         // A full one is readable already.
         let _ = std::fs::File::from(bell).write(&[1]);
+    }
+}
+
+/// Makes those doorbells in a directory readable whose names are wanted.
+pub(crate) fn ring_all(directory: &Path, is_wanted: impl Fn(&str) -> bool) {
+    // Whoever cannot be found now looks by itself before long.
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| is_wanted(name) && name.ends_with(EXTENSION)) {
+            ring(&entry.path());
+        }
     }
 }

@@ -65,7 +65,7 @@ const LARGE: usize = 32 << 10;
 /// word  512   control block of the ring    64 words, see `ring`
 /// word  640   tail                         all before it was acknowledged and may be overwritten
 /// word  641   parks                        how often all who had this place have slept
-/// word  642   gate                         2 p + 1 while it waits for the message at position p to be over; 0 while it does not
+/// word  642   gate                         2 p + 1 while it waits, or polls, for the message at position p to be over; else 0
 /// word 1024   ring
 /// ```
 ///

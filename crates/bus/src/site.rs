@@ -7,7 +7,7 @@ use rustix::fs::{CWD, RenameFlags, chmod, mkdir, renameat_with};
 use twixt_address::BusName;
 use twixt_os::{Errno, Error, ErrorKind, Mode, Object, Result};
 
-use crate::doorbell;
+use crate::doorbell::{self, Doorbell};
 use crate::error::{kernel, malformed, refused};
 use crate::hints::{Hints, PAGE};
 use crate::holder::Process;
@@ -371,6 +371,18 @@ impl Site {
         self.peer.mapping().check().map_err(|why| crate::error::fault(operation, &self.object, why))
     }
 
+    /// Makes the doorbell of that path, or takes it over. Whoever may take part may ring it.
+    pub(crate) fn doorbell(&self, path: PathBuf) -> Result<Doorbell> {
+        let mode = 0o600 | self.charter.mode.bits() & 0o022;
+        Doorbell::make(path, rustix::fs::Mode::from_raw_mode(mode))
+    }
+
+    /// Makes the doorbells of all participants of that prefix readable: it is not known whose are waited for.
+    #[cold]
+    pub(crate) fn ring_doorbells(&self, prefix: char) {
+        doorbell::ring_all(&self.directory, |name| name.starts_with(prefix));
+    }
+
     /// Whether it still has its name.
     pub(crate) fn has_name(&self) -> bool {
         self.peer.has_name()
@@ -549,11 +561,7 @@ pub fn remove(kind: Kind, name: &BusName, place: Option<&Place>) -> Result<()> {
         hints.change_roster();
         hints.filled.ring();
         hints.room.ring();
-        for entry in fs::read_dir(&gone).into_iter().flatten().flatten() {
-            if entry.path().extension().is_some_and(|extension| extension == "bell") {
-                doorbell::ring(&entry.path());
-            }
-        }
+        doorbell::ring_all(&gone, |_| true);
     }
     fs::remove_dir_all(&gone)
         .map_err(|error| kernel("remove", &gone, Errno::from_io_error(&error).unwrap_or(Errno::IO)))

@@ -176,7 +176,8 @@ impl Sender {
     /// What to poll before a [`try_send`](Self::try_send) that would block is tried again.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) for what has no descriptor: System V queues, and rings in shared memory.
+    /// [`Unsupported`](ErrorKind::Unsupported) for what has no descriptor: System V queues, rings in shared memory, and queues of the
+    /// bus that have no capacity.
     pub fn readiness(&self) -> Result<Readiness<'_>> {
         self.origin.pollable(self.half.readiness())
     }

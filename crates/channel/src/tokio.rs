@@ -19,8 +19,8 @@
 //! # }
 //! ```
 //!
-//! Anything with a descriptor to poll works: everything but System V message queues and rings in shared memory, which are
-//! refused when the asynchronous end is made.
+//! Anything with a descriptor to poll works: everything but System V message queues, rings in shared memory, and sending to
+//! queues of the bus that have no capacity, which are refused when the asynchronous end is made.
 //!
 //! Opening is not asynchronous: where it waits (for the reader of a FIFO, for a name to be resolved), do it in
 //! `tokio::task::spawn_blocking`.

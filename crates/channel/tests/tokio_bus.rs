@@ -108,7 +108,7 @@ fn a_sender_sleeps_until_there_is_room() {
     test.role("sipper", sipper);
     let bus = twixt_testkit::bus();
     let variable = format!("TWIXT_BUS={}", bus.path().display());
-    for address in ["topic:x?create&capacity=4k", "rpc:x?create&capacity=4k"] {
+    for address in ["topic:x?create&capacity=4k", "rpc:x?create&capacity=4k", "queue:x?create&capacity=4k"] {
         let start = |role: &str| {
             let mut child = test.child(role).arg(address).under(&["env", &variable]).spawn();
             child.expect("there");

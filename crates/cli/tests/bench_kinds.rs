@@ -195,6 +195,32 @@ fn splice() {
 }
 
 #[test]
+fn bus_topic() {
+    measure(&test!(), "bus-topic", 64, [": ok", ": ok", ": ok", ": ok", "every subscriber"]);
+}
+
+#[test]
+fn bus_queue() {
+    measure(&test!(), "bus-queue", 64, [": ok", ": ok", ": ok", "one consumer", ": ok"]);
+}
+
+#[test]
+fn bus_latest() {
+    let no = "takes the place";
+    for size in [5, 5000] {
+        measure(&test!(), "bus-latest", size, [": ok", no, no, no, no]);
+    }
+}
+
+#[test]
+fn bus_rpc() {
+    let no = "between two processes";
+    for size in [5, 70_001] {
+        measure(&test!(), "bus-rpc", size, [": ok", ": ok", ONE, no, no]);
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_said() {
     let test = test!();
     for (said, why) in [
@@ -210,6 +236,7 @@ fn what_does_not_fit_is_said() {
         ("unix:/tmp/x?framing=lines --size 4", "framing"),
         ("file:/tmp/x --size 4", "?framing=len"),
         ("eventfd --size 8 --capacity 4k", "no capacity"),
+        ("bus-latest --size 8 --capacity 4k", "no capacity"),
         ("pipe:?capacity=64k --size 8 --capacity 4k", "of its own"),
         ("sysv-msg:7 --size 8 --capacity 4k", "no `create`"),
         ("sysv-msg:id=7 --size 8", "only a key has a next one"),

@@ -55,6 +55,15 @@ fn a_list_says_what_each_is_and_can() {
     assert_eq!(names, ["unix", "posix-mq"]);
     assert!(rows.iter().all(|row| row["schema"] == 1 && row["kind"] == "transport"));
     assert!(rows[0]["patterns"].as_array().unwrap().contains(&"rtt".into()));
+    let bus = lines(run("bench --list --json bus-topic bus-queue bus-latest bus-rpc"));
+    let patterns: Vec<_> = bus.iter().map(|row| row["patterns"].to_string()).collect();
+    let wanted = [
+        r#"["rtt","throughput","batch","fanout"]"#,
+        r#"["rtt","throughput","batch","work"]"#,
+        r#"["rtt"]"#,
+        r#"["rtt","throughput"]"#,
+    ];
+    assert_eq!(patterns, wanted);
     let all = lines(run("bench --list --json"));
     assert!(all.iter().all(|row| row["about"].as_str().is_some_and(|about| !about.is_empty())), "{list}");
 }

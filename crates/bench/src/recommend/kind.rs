@@ -100,6 +100,10 @@ mod tests {
         assert!(topic.has(Need::FanOut) && topic.has(Need::CrashSafe) && !topic.has(Need::ManyReceivers));
         let queue = Kind::of("bus-queue").unwrap();
         assert!(queue.has(Need::ManyReceivers) && queue.has(Need::Persistence) && !queue.has(Need::FanOut));
+        let latest = Kind::of("bus-latest").unwrap();
+        assert!(latest.has(Need::FanOut) && !latest.has(Need::AnyLength));
+        let rpc = Kind::of("bus-rpc").unwrap();
+        assert!(rpc.has(Need::BothWays) && rpc.has(Need::SeesEnd) && !rpc.has(Need::FanOut));
         assert!(topic.commands()[0].starts_with("twixt recv --create topic:"), "{:?}", topic.commands());
     }
 

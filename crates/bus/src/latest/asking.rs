@@ -2,7 +2,6 @@
 
 use twixt_os::Result;
 
-use crate::doorbell;
 use crate::segment::{Peer, What, sweep};
 use crate::site::Site;
 use crate::words::Foreign;
@@ -64,16 +63,4 @@ impl Readers {
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
-}
-
-/// Makes the descriptors of those readable that wait for that.
-pub(super) fn ring_doorbells(site: &Site) {
-    // Whoever cannot be found now looks by itself before long.
-    for index in site.list('r', MOST_READERS).unwrap_or_default() {
-        doorbell::ring(&bell_path(site, index));
-    }
-}
-
-pub(super) fn bell_path(site: &Site, index: usize) -> std::path::PathBuf {
-    site.directory.join(format!("r{index}.bell"))
 }

@@ -11,14 +11,13 @@ use crate::barrier;
 use crate::doorbell::Doorbell;
 use crate::error::{fault, malformed, refused};
 use crate::place::Kind;
-use crate::segment::{HEADER, Own, Peer, What, draw, header, pinned_lately, sweep};
+use crate::segment::{HEADER, Own, Peer, What, bell_of, draw, header, pinned_lately, sweep};
 use crate::site::{Options, Site};
 use crate::sync::Ordering;
 use crate::topic::Left;
 use crate::wait::{Patience, Place, Stopped, Waiting};
 use crate::words::{View, WORD, Words};
 
-use super::asking::bell_path;
 use super::state::{Cost, Failed, Glance, Request, Shape, control};
 use super::{BUFFERS, MOST_READERS, page, segment};
 
@@ -282,7 +281,7 @@ impl LatestReader {
     pub fn arm(&mut self, than: Option<Version>) -> Result<bool> {
         let bell = match self.doorbell.take() {
             Some(bell) => bell,
-            None => Doorbell::make(bell_path(&self.site, self.index))?,
+            None => self.site.doorbell(bell_of(&self.site.path('r', self.index)))?,
         };
         bell.drain();
         self.site.hints.filled.arm();
@@ -437,7 +436,6 @@ fn take_page(site: &Site) -> Result<(Own, usize)> {
             if !sweep(&path) {
                 break;
             }
-            let _ = std::fs::remove_file(bell_path(site, index));
         }
         if !site.has_name() {
             return Err(site.removed("read"));

@@ -16,7 +16,7 @@ use crate::site::{Options, Site};
 use crate::sync::{AtomicU64, Ordering};
 use crate::words::{WORD, copy_in};
 
-use super::asking::{Readers, ring_doorbells};
+use super::asking::Readers;
 use super::reader::{Version, shape_of};
 use super::state::{ABOUT, Keeper, Shape, control};
 use super::{BUFFERS, MOST_READERS, segment};
@@ -196,7 +196,7 @@ impl LatestWriter {
     fn ring(&self) {
         self.site.hints.set_rung();
         if self.site.hints.filled.ring().doorbells {
-            ring_doorbells(&self.site);
+            self.site.ring_doorbells('r');
         }
     }
 

@@ -2,20 +2,20 @@
 
 use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use twixt_address::BusName;
 use twixt_os::{Deadline, Error, ErrorKind, Maker, Object, Result, Wait};
 
 use crate::barrier::{self, Light};
 use crate::bell::LONGEST;
-use crate::error::{fault, kernel, malformed, refused};
+use crate::doorbell::Doorbell;
+use crate::error::{fault, malformed, refused};
 use crate::place::Kind;
 use crate::ring::CONTROL;
 use crate::ring::consumer::Consumer as Follower;
-use crate::segment::{Own, Peer, What, header, pinned_lately};
+use crate::segment::{Own, Peer, What, bell_of, header, pinned_lately};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::Ordering;
 use crate::wait::{Patience, Place, Stopped, Waiting};
@@ -70,7 +70,6 @@ impl ConsumerOptions {
 /// and not handed out. The [module](crate::queue) has an example.
 pub struct Consumer {
     site: Arc<Site>,
-    #[expect(dead_code, reason = "it holds the lock that says that this consumer lives")]
     own: Own,
     counters: Words,
     index: usize,
@@ -95,7 +94,7 @@ pub struct Consumer {
     acknowledged: Cell<u64>,
     /// When it looked last who has died, in milliseconds.
     tended: Cell<u64>,
-    doorbell: OnceCell<OwnedFd>,
+    doorbell: OnceCell<Doorbell>,
 }
 
 /// A producer, as a consumer sees it.
@@ -305,23 +304,8 @@ impl Consumer {
     /// # Errors
     /// Those of making a FIFO beside the consumer's page.
     pub fn doorbell(&self) -> Result<BorrowedFd<'_>> {
-        if self.doorbell.get().is_none() {
-            let path = self.bell_path();
-            let failed = |errno| kernel("make the doorbell", &path, errno);
-            match rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o622)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                Err(errno) => return Err(failed(errno)),
-            }
-            // For both directions, so that it never is at an end.
-            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let bell = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).map_err(failed)?;
-            let _ = self.doorbell.set(bell);
-        }
         self.arm()?;
-        match self.doorbell.get() {
-            Some(bell) => Ok(bell.as_fd()),
-            None => Err(kernel("make the doorbell", &self.bell_path(), rustix::io::Errno::IO)),
-        }
+        self.bell().map(Doorbell::as_fd)
     }
 
     /// Has the [`doorbell`](Self::doorbell) ring for what comes next. Whether something is there already: then it is readable
@@ -330,9 +314,8 @@ impl Consumer {
     /// # Errors
     /// Those of [`doorbell`](Self::doorbell).
     pub fn arm(&self) -> Result<bool> {
-        let Some(bell) = self.doorbell.get() else { return self.doorbell().map(|_| false) };
-        let mut drained = [0; 64];
-        while rustix::io::read(bell, &mut drained).is_ok_and(|len| len > 0) {}
+        let bell = self.bell()?;
+        bell.drain();
         self.site.hints.filled.arm();
         if !barrier::heavy() {
             self.site.hints.ask_for_fences();
@@ -340,13 +323,17 @@ impl Consumer {
         // What is found is taken, and handed out by the next receive.
         let is_ready = self.look().transpose()?.is_some();
         if is_ready {
-            let _ = rustix::io::write(bell, &[1]);
+            bell.ring();
         }
         Ok(is_ready)
     }
 
-    fn bell_path(&self) -> std::path::PathBuf {
-        self.site.directory.join(format!("c{}.bell", self.index))
+    fn bell(&self) -> Result<&Doorbell> {
+        if let Some(bell) = self.doorbell.get() {
+            return Ok(bell);
+        }
+        let bell = self.site.doorbell(bell_of(self.own.path()))?;
+        Ok(self.doorbell.get_or_init(|| bell))
     }
 
     pub(super) fn object(&self) -> &Object {
@@ -756,8 +743,8 @@ impl Drop for Consumer {
         for taken in self.aside.take() {
             self.untake(&taken);
         }
-        if self.doorbell.get().is_some() {
-            let _ = std::fs::remove_file(self.bell_path());
+        if let Some(bell) = self.doorbell.get() {
+            bell.remove();
         }
         self.site.hints.change_roster();
     }

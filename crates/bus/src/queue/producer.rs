@@ -1,20 +1,22 @@
 //! The side that sends.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use twixt_address::BusName;
 use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
 
-use crate::barrier::Light;
+use crate::barrier::{self, Light};
+use crate::doorbell::Doorbell;
 use crate::error::{fault, refused};
 use crate::place::Kind;
 use crate::ring::CONTROL;
 use crate::ring::frame::Flags;
 use crate::ring::producer::{Producer as Ring, Slot};
-use crate::segment::Own;
+use crate::segment::{Own, bell_of};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Patience, Place, Stopped, Waiting};
@@ -32,7 +34,6 @@ use super::{LARGE, segment};
 /// [module](crate::queue) has an example.
 pub struct Producer {
     site: Arc<Site>,
-    #[expect(dead_code, reason = "it holds the lock that says that this producer lives")]
     own: Own,
     ring: Ring,
     room: Room,
@@ -44,6 +45,10 @@ pub struct Producer {
     light: Light,
     patience: RefCell<Patience>,
     maker: Maker,
+    /// Of one that polls.
+    doorbell: OnceCell<Doorbell>,
+    /// The length of the message for which there was no room.
+    refused: Cell<usize>,
 }
 
 const SEND: &str = "send to";
@@ -90,6 +95,8 @@ impl Producer {
             light: Light::register(),
             patience: RefCell::new(Patience::new(waiting)),
             maker: Maker::this(),
+            doorbell: OnceCell::new(),
+            refused: Cell::new(0),
             site,
         };
         // Its predecessor may have waited.
@@ -193,6 +200,57 @@ impl Producer {
         self.patience.borrow().parks
     }
 
+    /// A descriptor that is readable when there may be room for a message that found none, for `poll(2)` and its like: after it
+    /// was, send without waiting, and [`arm`](Self::arm) before polling again if that would still block. A consumer that dies
+    /// rings no doorbell, and others have what it had in hand within 50 ms: whoever waits for that, too, polls with a time-out.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) with a capacity of zero, where there never is room, and no message of which it
+    /// could be told that a consumer takes it; those of making a FIFO beside the producer's segment.
+    pub fn doorbell(&self) -> Result<BorrowedFd<'_>> {
+        self.arm()?;
+        self.bell().map(Doorbell::as_fd)
+    }
+
+    /// Has the [`doorbell`](Self::doorbell) ring when there may be room. Whether there is already: then it is readable at once.
+    ///
+    /// # Errors
+    /// Those of [`doorbell`](Self::doorbell).
+    pub fn arm(&self) -> Result<bool> {
+        let bell = self.bell()?;
+        bell.drain();
+        self.say_gate(self.room.gate(&self.ring));
+        self.site.hints.room.arm();
+        if !barrier::heavy() {
+            self.site.hints.ask_for_fences();
+        }
+        let len = self.refused.get();
+        let is_ready = self.roster.get() != self.site.hints.roster()
+            || self.ring.has_room(len, shape(len))
+            || match self.make_room(len, Wait::never()) {
+                Ok(()) => true,
+                // What it is, sending tells.
+                Err(error) => error.kind() != ErrorKind::WouldBlock,
+            };
+        if is_ready {
+            self.say_gate(None);
+            bell.ring();
+        }
+        Ok(is_ready)
+    }
+
+    fn bell(&self) -> Result<&Doorbell> {
+        if let Some(bell) = self.doorbell.get() {
+            return Ok(bell);
+        }
+        if self.site.charter.capacity == Capacity::Zero {
+            let why = "with a capacity of zero it waits for a consumer, not for room";
+            return Err(refused("poll", &self.site.object, ErrorKind::Unsupported, why));
+        }
+        let bell = self.site.doorbell(bell_of(self.own.path()))?;
+        Ok(self.doorbell.get_or_init(|| bell))
+    }
+
     /// Publishes a message.
     #[inline(always)]
     fn fill(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<Slot> {
@@ -249,6 +307,10 @@ impl Producer {
     fn make_room(&self, len: usize, wait: Wait) -> Result<()> {
         let look = || (self.room.reclaim(&self.ring) && self.ring.has_room(len, shape(len))).then_some(());
         if look().is_some() {
+            if self.doorbell.get().is_some() {
+                // Nobody need ring for what was waited for.
+                self.say_gate(None);
+            }
             return Ok(());
         }
         self.room.check().map_err(|why| fault(SEND, &self.site.object, why))?;
@@ -261,6 +323,7 @@ impl Producer {
             }));
         }
         if wait.is_never() {
+            self.refused.set(len);
             let why = "its ring is full";
             return Err(refused(SEND, &self.site.object, ErrorKind::WouldBlock, why));
         }
@@ -289,9 +352,15 @@ impl Producer {
             }
             found
         });
-        self.say_gate(None);
         // When the time is up, whatever room there is will do.
-        found.or_else(|ended| look().ok_or(ended)).map_err(|ended| ended.into_error(&self.site))
+        let found = found.or_else(|ended| look().ok_or(ended));
+        if found.is_err() && self.doorbell.get().is_some() {
+            // Whoever polls next is told of room as before.
+            self.refused.set(len);
+        } else {
+            self.say_gate(None);
+        }
+        found.map_err(|ended| ended.into_error(&self.site))
     }
 
     /// Says which message consumers shall wake it for.
@@ -464,6 +533,10 @@ impl Drop for Producer {
     fn drop(&mut self) {
         if !self.maker.is_this() {
             return;
+        }
+        if let Some(bell) = self.doorbell.get() {
+            self.say_gate(None);
+            bell.remove();
         }
         self.ring.close();
         self.site.hints.change_roster();

@@ -1,8 +1,6 @@
 //! The places of those who take part: their files, taken over from those who have gone, or made.
 
-use std::io::Write;
-
-use rustix::fs::{Mode, OFlags, unlink};
+use rustix::fs::unlink;
 use twixt_os::{ErrorKind, Limit, Result};
 
 use crate::error::{malformed, refused};
@@ -141,29 +139,15 @@ pub(super) fn is_crowded(site: &Site) -> bool {
 pub(super) fn ring_filled(site: &Site) {
     site.hints.set_rung();
     if site.hints.filled.ring_one().doorbells {
-        ring_doorbells(site);
+        site.ring_doorbells('c');
     }
 }
 
-/// Wakes all that wait for room.
+/// Wakes all that wait for room, and whoever waits for a doorbell.
 #[cold]
 pub(super) fn ring_room(site: &Site) {
     site.hints.set_rung();
-    site.hints.room.ring();
-}
-
-/// Makes the descriptors of those readable that wait for that. It is not known who does, so all are.
-fn ring_doorbells(site: &Site) {
-    let Ok(entries) = std::fs::read_dir(&site.directory) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        if !name.to_str().is_some_and(|name| name.starts_with('c') && name.ends_with(".bell")) {
-            continue;
-        }
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // ENXIO: nobody has it open.
-        let Ok(bell) = rustix::fs::open(entry.path(), flags, Mode::empty()) else { continue };
-        // A full one is readable already.
-        let _ = std::fs::File::from(bell).write(&[1]);
+    if site.hints.room.ring().doorbells {
+        site.ring_doorbells('p');
     }
 }

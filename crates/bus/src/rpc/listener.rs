@@ -199,7 +199,7 @@ impl Listener {
     pub fn arm(&mut self) -> Result<bool> {
         let bell = match self.doorbell.take() {
             Some(bell) => bell,
-            None => Doorbell::make(bell_path(&self.site))?,
+            None => self.site.doorbell(bell_path(&self.site))?,
         };
         bell.drain();
         self.site.hints.filled.arm();

@@ -309,15 +309,8 @@ impl Publisher {
     /// # Errors
     /// Those of making a FIFO beside the publisher's segment.
     pub fn doorbell(&self) -> Result<BorrowedFd<'_>> {
-        if self.doorbell.get().is_none() {
-            let bell = Doorbell::make(bell_of(self.own.path()))?;
-            let _ = self.doorbell.set(bell);
-        }
         self.arm()?;
-        match self.doorbell.get() {
-            Some(bell) => Ok(bell.as_fd()),
-            None => Err(self.site.removed("make the doorbell of")),
-        }
+        self.bell().map(Doorbell::as_fd)
     }
 
     /// Has the [`doorbell`](Self::doorbell) ring when there may be room. Whether there is already: then it is readable at once.
@@ -325,7 +318,7 @@ impl Publisher {
     /// # Errors
     /// Those of [`doorbell`](Self::doorbell).
     pub fn arm(&self) -> Result<bool> {
-        let Some(bell) = self.doorbell.get() else { return self.doorbell().map(|_| false) };
+        let bell = self.bell()?;
         bell.drain();
         self.site.hints.room.arm();
         if !barrier::heavy() {
@@ -342,6 +335,14 @@ impl Publisher {
             bell.ring();
         }
         Ok(is_ready)
+    }
+
+    fn bell(&self) -> Result<&Doorbell> {
+        if let Some(bell) = self.doorbell.get() {
+            return Ok(bell);
+        }
+        let bell = self.site.doorbell(bell_of(self.own.path()))?;
+        Ok(self.doorbell.get_or_init(|| bell))
     }
 
     #[inline(always)]

@@ -30,7 +30,7 @@ impl Mechanism for Queue {
 
     fn sender(&self, opening: &Opening) -> Result<Box<dyn SendHalf>> {
         let producer = Producer::open(bus::name(opening)?, &bus::options(opening)?)?;
-        Ok(Box::new(Sender { producer }))
+        Ok(Box::new(Sender { producer, doorbell: OnceCell::new() }))
     }
 
     fn receiver(&self, opening: &Opening) -> Result<Box<dyn ReceiveHalf>> {
@@ -51,16 +51,28 @@ fn capabilities(room: twixt_bus::Capacity, longest: usize) -> Capabilities {
 
 struct Sender {
     producer: Producer,
+    /// A copy of the producer's, once somebody has polled: until then nobody has to ring it.
+    doorbell: OnceCell<OwnedFd>,
 }
 
 impl SendHalf for Sender {
     fn send(&mut self, bytes: &[u8], _attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
-        self.producer.send_wait(bytes, wait)
+        let sent = self.producer.send_wait(bytes, wait);
+        if let Err(error) = &sent
+            && error.kind() == ErrorKind::WouldBlock
+            && self.doorbell.get().is_some()
+        {
+            // Whoever polls next is told of room from now on, and of what there came to be meanwhile.
+            self.producer.arm()?;
+        }
+        sent
     }
 
     fn capabilities(&self) -> Capabilities {
-        // There is no descriptor that says when there is room.
-        Capabilities { pollable: false, ..capabilities(self.producer.capacity(), self.producer.longest()) }
+        let room = self.producer.capacity();
+        // With no capacity there is no room of which a descriptor could tell.
+        let pollable = room != twixt_bus::Capacity::Zero;
+        Capabilities { pollable, ..capabilities(room, self.producer.longest()) }
     }
 
     fn capacity(&self) -> Result<Option<Capacity>> {
@@ -73,7 +85,11 @@ impl SendHalf for Sender {
     }
 
     fn readiness(&self) -> Option<Readiness<'_>> {
-        None
+        if self.doorbell.get().is_none() {
+            let copy = bus::copy(self.producer.doorbell().ok()?).ok()?;
+            let _ = self.doorbell.set(copy);
+        }
+        self.doorbell.get().map(|doorbell| Readiness::to_read(doorbell.as_fd()).tended())
     }
 }
 

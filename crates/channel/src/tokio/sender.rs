@@ -31,8 +31,8 @@ impl AsyncSender {
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if it has no descriptor that could be watched (System V message queues,
-    /// rings in shared memory), [`InvalidInput`](ErrorKind::InvalidInput) outside of a tokio runtime, and those of
-    /// duplicating and registering a descriptor.
+    /// rings in shared memory, queues of the bus that have no capacity), [`InvalidInput`](ErrorKind::InvalidInput) outside of
+    /// a tokio runtime, and those of duplicating and registering a descriptor.
     ///
     /// # Panics
     /// If the runtime was built without `enable_io`, and later, of what is on the bus, without `enable_time`.

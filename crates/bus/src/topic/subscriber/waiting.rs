@@ -3,11 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::fs::Mode;
 use twixt_os::{Errno, Error, Result, Wait};
 
 use crate::barrier;
-use crate::doorbell::Doorbell;
 use crate::error::kernel;
 use crate::ring::consumer::Look;
 use crate::segment::bell_of;
@@ -43,11 +41,7 @@ impl Subscriber {
     pub fn arm(&mut self) -> Result<bool> {
         let bell = match self.doorbell.take() {
             Some(bell) => bell,
-            None => {
-                // Whoever may publish may ring it.
-                let mode = 0o600 | self.site.charter.mode.bits() & 0o022;
-                Doorbell::make_for(bell_of(self.own.path()), Mode::from_raw_mode(mode))?
-            }
+            None => self.site.doorbell(bell_of(self.own.path()))?,
         };
         bell.drain();
         self.invite();
