@@ -87,7 +87,8 @@ impl Transport for Topic {
         let subscribe = |index| -> Result<In> {
             let how = SubscriberOptions::new().waiting(how(setup));
             let subscriber = Subscriber::open_with(&name(index)?, &options, how).map_err(failed)?;
-            Ok(In { subscriber, words: touched_words(&setup.workload) })
+            let spins = setup.workload.waiting == Waiting::Spin && !setup.is_crowded;
+            Ok(In { subscriber, spins, words: touched_words(&setup.workload) })
         };
         Ok(match setup.role {
             Role::Publisher(_) => {
@@ -171,6 +172,8 @@ impl Send for Out {
 /// Receives.
 pub(crate) struct In {
     subscriber: Subscriber,
+    /// Whether to wait is left to the subscriber, which has a processor of its own.
+    spins: bool,
     words: usize,
 }
 
@@ -208,7 +211,7 @@ impl In {
 impl Receive for In {
     #[inline(always)]
     fn try_receive(&mut self, incoming: &mut Incoming) -> Result<bool> {
-        self.take(incoming, Wait::never())
+        self.take(incoming, if self.spins { Wait::forever() } else { Wait::never() })
     }
 
     #[inline]
@@ -217,7 +220,7 @@ impl Receive for In {
     }
 
     fn receive_batch(&mut self, incoming: &mut Incoming, waits: bool) -> Result<bool> {
-        if !self.take(incoming, if waits { Wait::forever() } else { Wait::never() })? {
+        if !self.take(incoming, if waits || self.spins { Wait::forever() } else { Wait::never() })? {
             return Ok(false);
         }
         // Of those that are waited for, no more is known to come.
