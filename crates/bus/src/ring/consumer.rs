@@ -261,7 +261,11 @@ impl Consumer {
             return false;
         }
         self.sequence = line.load::<2>();
-        self.lag.hits();
+        if !self.lag.is_idle() {
+            // It was waited for: the producer is about to write what comes next, and is not to lose it.
+            self.lag.hits();
+            return true;
+        }
         // A message has more instructions than a processor looks ahead: lines would come one or two at a time.
         for further in 0..self.shape.lines.min(2) {
             let further = self.position.wrapping_add(FETCHED + further);

@@ -274,6 +274,9 @@ impl Subscriber {
     #[inline(never)]
     fn find(&mut self, wait: &Wait) -> Result<()> {
         let wait = *wait;
+        if !wait.is_never() && self.finds_soon() {
+            return Ok(());
+        }
         let mut others = 0;
         loop {
             match self.next_wait(wait)? {
@@ -308,6 +311,9 @@ impl Subscriber {
     pub fn next(&mut self, wait: Wait) -> Result<Event<'_>> {
         // The usual case, without a detour.
         if self.finds_at_turn() {
+            return Ok(Event::Message(Sample::new(self, &wait)));
+        }
+        if !wait.is_never() && self.finds_soon() {
             return Ok(Event::Message(Sample::new(self, &wait)));
         }
         Ok(match self.next_wait(wait)? {
@@ -381,11 +387,11 @@ impl Subscriber {
         if self.burst == 0 || !self.maker.is_this() {
             return false;
         }
-        self.burst -= 1;
-        match self.tracks.get_mut(self.turn) {
-            Some(track) => track.consumer.finds(),
-            None => false,
+        let finds = self.tracks.get_mut(self.turn).is_some_and(|track| track.consumer.finds());
+        if finds {
+            self.burst -= 1;
         }
+        finds
     }
 
     #[cold]

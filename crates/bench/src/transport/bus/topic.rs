@@ -6,7 +6,7 @@ use twixt_os::Wait;
 use super::{BATCH, PIECE, ends, failed, how, make_place, name, rings, unless_it_blocks};
 use crate::message::touched_words;
 use crate::{
-    Ends, Failure, Incoming, Outgoing, Pattern, Receive, Result, Role, Send, Setup, Touch, Transport,
+    Ends, Failure, Incoming, Outgoing, Pattern, Receive, Result, Role, Send, Setup, Touch, Transport, Waiting,
 };
 
 /// A party's part in a topic, or in two: there and back.
@@ -55,7 +55,8 @@ impl Transport for Topic {
             |index| {
                 let how = SubscriberOptions::new().waiting(how(setup));
                 let subscriber = Subscriber::open_with(&name(index)?, &options, how).map_err(failed)?;
-                Ok(In { subscriber, words: touched_words(&setup.workload) })
+                let spins = setup.workload.waiting == Waiting::Spin && !setup.is_crowded;
+                Ok(In { subscriber, spins, words: touched_words(&setup.workload) })
             },
         )
     }
@@ -128,6 +129,8 @@ impl Send for Out {
 /// Receives.
 pub(crate) struct In {
     subscriber: Subscriber,
+    /// Whether to wait is left to the subscriber, which has a processor of its own.
+    spins: bool,
     words: usize,
 }
 
@@ -148,7 +151,7 @@ impl In {
 impl Receive for In {
     #[inline(always)]
     fn try_receive(&mut self, incoming: &mut Incoming) -> Result<bool> {
-        self.take(incoming, Wait::never())
+        self.take(incoming, if self.spins { Wait::forever() } else { Wait::never() })
     }
 
     #[inline]
@@ -157,7 +160,7 @@ impl Receive for In {
     }
 
     fn receive_batch(&mut self, incoming: &mut Incoming, waits: bool) -> Result<bool> {
-        if !self.take(incoming, if waits { Wait::forever() } else { Wait::never() })? {
+        if !self.take(incoming, if waits || self.spins { Wait::forever() } else { Wait::never() })? {
             return Ok(false);
         }
         // Of those that are waited for, no more is known to come.

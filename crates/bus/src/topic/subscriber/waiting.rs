@@ -96,6 +96,29 @@ impl Subscriber {
         })
     }
 
+    /// Tries the only publisher there is for as long as it does not matter. Whether a message is at hand.
+    pub(super) fn finds_soon(&mut self) -> bool {
+        if self.burst == 0 || self.shares_cpu || !self.patience.tries() || !self.maker.is_this() {
+            return false;
+        }
+        let [track] = &mut self.tracks[..] else { return false };
+        while track.consumer.lags() {
+            relax();
+        }
+        // It takes note that nothing is there, if so.
+        let mut finds = matches!(track.consumer.look(), Look::Message(_));
+        for _ in 0..FIRST {
+            if finds {
+                self.burst -= 1;
+                self.patience.found_at_once();
+                return true;
+            }
+            relax();
+            finds = track.consumer.finds();
+        }
+        false
+    }
+
     /// For as long as it does not matter.
     pub(super) fn try_for_a_moment(&mut self) -> Option<Next> {
         if self.shares_cpu || !self.patience.tries() {
