@@ -4,7 +4,7 @@
 //! order of magnitude between machines. So it is measured: whoever rings a bell that is slept on leaves the time
 //! ([`Hints::rung`]), and whoever wakes up knows how long that took, and when it would have seen the message had it been
 //! awake. What is waited for usually comes after about as long as it did the last times: if that is less than a wake-up
-//! takes, it is worth while to try that long; otherwise hardly at all.
+//! takes, and what it takes of processors besides, it is worth while to try that long; otherwise hardly at all.
 
 use std::time::Duration;
 
@@ -38,6 +38,9 @@ const MORE: u32 = 32;
 const GUESS: u64 = 20_000;
 /// The most that one is believed to cost: what the clock of a machine that was busy says is not about wake-ups.
 const DEAREST: u64 = 100_000;
+/// What sleeping and being woken takes of the two processors, for the system calls and switches, while nobody waits for it: this
+/// is not measured, as asking for it takes a system call itself. Without it, one who is woken fast sleeps for what is nearly there.
+const TOLL: u64 = 10_000;
 /// How long to try where it does not seem to pay: things change.
 const PROBE: u64 = 1_000;
 
@@ -225,7 +228,7 @@ impl Patience {
             Waiting::Spin if !shares_cpu => u64::MAX,
             Waiting::Block => 0,
             _ if shares_cpu => 0,
-            _ if self.usual <= self.cost => self.cost,
+            _ if self.usual <= self.cost + TOLL => self.cost + TOLL,
             _ => PROBE,
         }
     }
@@ -323,7 +326,7 @@ impl Patience {
     }
 
     fn learn(&mut self, took: u64) {
-        let took = took.min(8 * self.cost);
+        let took = took.min(8 * (self.cost + TOLL));
         self.usual = self.usual - self.usual / 4 + took / 4;
     }
 
