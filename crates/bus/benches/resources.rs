@@ -151,6 +151,8 @@ struct Trip {
     ns: u64,
     /// Of the processor of whoever asks, for each.
     cpu_ns: u64,
+    /// How often whoever asks slept for each.
+    sleeps: f64,
 }
 
 /// Asks `count` times, answered after `think`, on the processors `cpus`.
@@ -204,7 +206,8 @@ fn trips(
                     }
                 }
                 let cpu_ns = (thread_ns() - cpu) / (count - warm);
-                Trip { ns: median(&mut times), cpu_ns }
+                let sleeps = answers.parks() as f64 / count as f64;
+                Trip { ns: median(&mut times), cpu_ns, sleeps }
             })
             .join()
             .map_err(|_| "whoever asks has panicked".into())
@@ -254,7 +257,8 @@ fn futex_trips(cpus: [usize; 2], count: u32, limit: Option<Duration>) -> u64 {
 
 fn asleep(options: &Options) -> Outcome {
     for (what, cpus) in [("two processors", [0, 1]), ("one processor", [0, 0])] {
-        let (mut bus, mut bare, mut limited, mut ratios) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut bus, mut bare, mut limited) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ratios, mut sleeps) = (Vec::new(), Vec::new());
         for _ in 0..7 {
             let trip = trips(options, Waiting::Block, Duration::ZERO, cpus, 5_000)?;
             let floor = futex_trips(cpus, 5_000, None);
@@ -263,44 +267,53 @@ fn asleep(options: &Options) -> Outcome {
             bus.push(trip.ns);
             bare.push(floor);
             ratios.push(trip.ns as f64 / floor as f64);
+            sleeps.push(trip.sleeps);
         }
-        let (bus, bare) = (median(&mut bus), median(&mut bare));
         println!(
-            "asleep on {what}: {:.2} µs there and back, a bare futex {:.2} µs, with a time limit {:.2} µs, ratio to the bare one {:.2}",
-            micros(bus),
-            micros(bare),
+            "asleep on {what}: {:.2} µs there and back and {:.2} sleeps, a bare futex {:.2} µs, with a time limit {:.2} µs, \
+             ratio to the bare one {:.2} ({:.2} to {:.2})",
+            micros(median(&mut bus)),
+            median(&mut sleeps),
+            micros(median(&mut bare)),
             micros(median(&mut limited)),
-            median(&mut ratios)
+            median(&mut ratios),
+            ratios[0],
+            ratios[6],
         );
     }
     Ok(())
 }
 
 fn think(options: &Options) -> Outcome {
+    const TURNS: usize = 5;
     println!("thinks      waiting     on top      processor   both");
     for think in [0, 10, 100, 1000] {
-        let mut best = f64::INFINITY;
-        for waiting in [Waiting::Spin, Waiting::Block, Waiting::Adaptive] {
-            let time = Duration::from_micros(think);
-            let count = (400_000 / (think + 40)).max(200);
-            let mut sums: Vec<(f64, f64)> = Vec::new();
-            for _ in 0..3 {
+        let time = Duration::from_micros(think);
+        let count = (300_000 / (think + 40)).max(200);
+        let ways = [Waiting::Spin, Waiting::Block, Waiting::Adaptive];
+        // In turns: what a machine does to one of them it does to all.
+        let mut turns = [[(0.0, 0.0); 3]; TURNS];
+        for turn in &mut turns {
+            for (way, waiting) in turn.iter_mut().zip(ways) {
                 let trip = trips(options, waiting, time, [0, 1], count)?;
-                sums.push((micros(trip.ns) - think as f64, micros(trip.cpu_ns)));
+                *way = (micros(trip.ns) - think as f64, micros(trip.cpu_ns));
             }
-            sums.sort_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)));
-            let (top, cpu) = sums[1];
-            let note = if waiting == Waiting::Adaptive {
-                format!("   {:.2} times the better", (top + cpu) / best)
-            } else {
-                best = best.min(top + cpu);
-                String::new()
-            };
-            println!(
-                "{think:>4} µs     {waiting:<9?}  {top:>6.1} µs   {cpu:>6.1} µs  {:>6.1} µs{note}",
-                top + cpu
-            );
         }
+        for (at, waiting) in ways.into_iter().enumerate() {
+            let top = median(&mut turns.map(|turn| turn[at].0));
+            let cpu = median(&mut turns.map(|turn| turn[at].1));
+            println!("{think:>4} µs     {waiting:<9?}  {top:>6.1} µs   {cpu:>6.1} µs  {:>6.1} µs", top + cpu);
+        }
+        let mut ratios = turns.map(|turn| {
+            let [spin, block, adaptive] = turn.map(|(top, cpu)| top + cpu);
+            adaptive / f64::min(spin, block)
+        });
+        let middle = median(&mut ratios);
+        println!(
+            "            adaptive: {middle:.2} times the better of the same turn ({:.2} to {:.2})",
+            ratios[0],
+            ratios[TURNS - 1]
+        );
     }
     Ok(())
 }

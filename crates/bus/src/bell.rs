@@ -64,12 +64,13 @@ impl Bell {
         self.change(|word| word.wrapping_add(ONE) | ARMED);
     }
 
-    /// Sleeps until somebody rings, or for any other reason, no longer than `time`.
+    /// Sleeps until somebody rings, or for any other reason, or it is `until`, in nanoseconds of the monotonic clock: at most
+    /// [`LONGEST`] from now.
     ///
     /// # Errors
     /// `EINTR`: a signal handler ran.
-    pub(crate) fn sleep(&self, announced: Announced, time: Duration) -> Result<(), twixt_os::Errno> {
-        match self.0.wait(announced.0, time.min(LONGEST)) {
+    pub(crate) fn sleep(&self, announced: Announced, until: u64) -> Result<(), twixt_os::Errno> {
+        match self.0.wait(announced.0, until) {
             Err(twixt_os::Errno::INTR) => Err(twixt_os::Errno::INTR),
             _ => Ok(()),
         }
@@ -133,7 +134,7 @@ mod models {
             if word.load(Ordering::Acquire) >= value {
                 break;
             }
-            bell.sleep(announced, LONGEST).unwrap();
+            bell.sleep(announced, u64::MAX).unwrap();
         }
     }
 

@@ -34,6 +34,7 @@ mod aside;
 mod basket;
 mod claim;
 mod consumer;
+mod crowd;
 mod job;
 mod ledger;
 #[cfg(all(test, twixt_loom))]

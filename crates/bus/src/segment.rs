@@ -306,14 +306,17 @@ pub(crate) fn lives(path: &Path, what: What) -> bool {
     match Peer::open(path, what, None) {
         Ok(None) => false,
         Ok(Some(peer)) => peer.is_alive(),
-        Err(_) => {
-            let flags = OFlags::RDONLY | PLAIN;
-            match open(path, flags, rustix::fs::Mode::empty()) {
-                Ok(file) => holder::is_alive(file.as_fd(), Process::default()),
-                // What cannot be looked at is not dead.
-                Err(errno) => errno != Errno::NOENT,
-            }
-        }
+        Err(_) => is_locked(path),
+    }
+}
+
+/// Whether somebody holds the file of that name, which is not looked into: be it this process, or the child of an owner who has
+/// gone.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    match open(path, OFlags::RDONLY | PLAIN, rustix::fs::Mode::empty()) {
+        Ok(file) => holder::is_alive(file.as_fd(), Process::default()),
+        // What cannot be looked at is not dead.
+        Err(errno) => errno != Errno::NOENT,
     }
 }
 

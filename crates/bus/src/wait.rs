@@ -4,9 +4,11 @@
 //! order of magnitude between machines. So it is measured: whoever rings a bell that is slept on leaves the time
 //! ([`Hints::rung`]), and whoever wakes up knows how long that took, and when it would have seen the message had it been
 //! awake. What is waited for usually comes after about as long as it did the last times: if that is less than a wake-up
-//! takes, it is worth while to try that long; otherwise hardly at all.
+//! takes, and what it takes of processors besides, it is worth while to try that long; otherwise hardly at all.
 
-use twixt_os::{Errno, Error, ErrorKind, Mechanism, Object, Wait};
+use std::time::Duration;
+
+use twixt_os::{Deadline, Errno, Error, ErrorKind, Mechanism, Object, Wait};
 
 use crate::barrier;
 use crate::bell::{Bell, LONGEST};
@@ -21,7 +23,8 @@ pub enum Waiting {
     Adaptive,
     /// Try without end: the fastest, and a whole processor.
     Spin,
-    /// Sleep at once.
+    /// Sleep at once. Where those that are waited for can only run on the same processor it is given up to them first, while that
+    /// pays: they need not wake anybody then.
     Block,
 }
 
@@ -35,6 +38,9 @@ const MORE: u32 = 32;
 const GUESS: u64 = 20_000;
 /// The most that one is believed to cost: what the clock of a machine that was busy says is not about wake-ups.
 const DEAREST: u64 = 100_000;
+/// What sleeping and being woken takes of the two processors, for the system calls and switches, while nobody waits for it: this
+/// is not measured, as asking for it takes a system call itself. Without it, one who is woken fast sleeps for what is nearly there.
+const TOLL: u64 = 10_000;
 /// How long to try where it does not seem to pay: things change.
 const PROBE: u64 = 1_000;
 
@@ -55,6 +61,35 @@ pub(crate) struct Patience {
     is_fenced_for: bool,
     /// Whether there are more that take part than processors.
     is_crowded: bool,
+    /// How much giving its processor up has helped.
+    giving_up: GivingUp,
+}
+
+/// Whether to give one's processor up before sleeping, where those that are waited for need it. It takes two thirds of what
+/// sleeping and being woken do; but if nobody wants it, it was for nothing, and if somebody else does, it is away for milliseconds, where
+/// one who is woken is let in before. So whenever it did not help, it is left off for twice as many waits.
+#[derive(Clone, Copy, Debug, Default)]
+struct GivingUp {
+    /// How often in a row it did not help, at most [`MOST_FAILURES`](Self::MOST_FAILURES).
+    failures: u32,
+    /// For how many waits it is left off.
+    pause: u32,
+}
+
+impl GivingUp {
+    /// It is left off for some thousand waits at the most.
+    const MOST_FAILURES: u32 = 12;
+
+    fn is_due(&mut self) -> bool {
+        let is_due = self.pause == 0;
+        self.pause = self.pause.saturating_sub(1);
+        is_due
+    }
+
+    fn learn(&mut self, has_helped: bool) {
+        self.failures = if has_helped { 0 } else { (self.failures + 1).min(Self::MOST_FAILURES) };
+        self.pause = if has_helped { 0 } else { 1 << self.failures };
+    }
 }
 
 /// Why a wait ended without what was waited for.
@@ -103,6 +138,7 @@ impl Patience {
             parks: 0,
             is_fenced_for: false,
             is_crowded: false,
+            giving_up: GivingUp::default(),
         }
     }
 
@@ -178,6 +214,11 @@ impl Patience {
             self.learn(now().saturating_sub(begin));
             return Ok(found);
         }
+        if place.shares_cpu
+            && let Some(found) = self.give_up(begin, &mut look)
+        {
+            return Ok(found);
+        }
         self.sleep(place, wait, begin, look, idle)
     }
 
@@ -187,7 +228,7 @@ impl Patience {
             Waiting::Spin if !shares_cpu => u64::MAX,
             Waiting::Block => 0,
             _ if shares_cpu => 0,
-            _ if self.usual <= self.cost => self.cost,
+            _ if self.usual <= self.cost + TOLL => self.cost + TOLL,
             _ => PROBE,
         }
     }
@@ -230,6 +271,18 @@ impl Patience {
         }
     }
 
+    /// Lets those have the processor that are waited for.
+    fn give_up<T>(&mut self, begin: u64, look: &mut impl FnMut() -> Option<T>) -> Option<T> {
+        if !self.giving_up.is_due() {
+            return None;
+        }
+        std::thread::yield_now();
+        let found = look();
+        let has_helped = found.is_some() && now().saturating_sub(begin) <= DEAREST;
+        self.giving_up.learn(has_helped);
+        found
+    }
+
     fn sleep<T, E: From<Stopped>>(
         &mut self,
         place: &Place<'_>,
@@ -253,15 +306,17 @@ impl Patience {
                     return Ok(found);
                 }
             }
-            let time = match wait.deadline() {
-                Some(deadline) if deadline.has_passed() => return Err(Stopped::TimedOut.into()),
-                Some(deadline) => deadline.remaining().min(LONGEST),
+            let left = match wait.deadline().map(Deadline::remaining) {
+                Some(Duration::ZERO) => return Err(Stopped::TimedOut.into()),
+                Some(left) => left.min(LONGEST),
                 None => LONGEST,
             };
             self.parks += 1;
-            let slept = place.bell.sleep(announced, time);
+            let slept = place.bell.sleep(announced, time + left.as_nanos() as u64);
             if let Some(found) = look() {
-                self.learn_waking(place.hints, begin);
+                if self.tries() {
+                    self.learn_waking(place.hints, begin);
+                }
                 return Ok(found);
             }
             if slept.is_err() && wait.is_interruptible() {
@@ -271,7 +326,7 @@ impl Patience {
     }
 
     fn learn(&mut self, took: u64) {
-        let took = took.min(8 * self.cost);
+        let took = took.min(8 * (self.cost + TOLL));
         self.usual = self.usual - self.usual / 4 + took / 4;
     }
 

@@ -157,7 +157,7 @@ fn no_wake_is_lost() {
     const ROUNDS: u64 = 20_000;
     test.role("echo", |peer| {
         let (there, back) = (Topic::of(peer), Topic::at(peer.arg(1)));
-        let waiting = if peer.arg(2) == "block" { Waiting::Block } else { Waiting::Adaptive };
+        let waiting = if peer.arg(2).starts_with("block") { Waiting::Block } else { Waiting::Adaptive };
         let mut receiver = there.subscriber_with(SubscriberOptions::new().waiting(waiting));
         let sender = back.publisher();
         peer.say("there");
@@ -167,7 +167,16 @@ fn no_wake_is_lost() {
         }
         peer.say(&receiver.parks().to_string());
     });
-    for (name, waiting) in [("block", Waiting::Block), ("adaptive", Waiting::Adaptive)] {
+    let cases = [
+        ("block", Waiting::Block),
+        ("adaptive", Waiting::Adaptive),
+        // The last: from there on this thread stays there, and so does its child.
+        ("block on one processor", Waiting::Block),
+    ];
+    for (name, waiting) in cases {
+        if name == "block on one processor" {
+            stay_on_one_processor();
+        }
         let (there, back) = (Topic::new(), Topic::new());
         let mut receiver = back.subscriber_with(SubscriberOptions::new().waiting(waiting));
         let sender = there.publisher();
@@ -183,4 +192,12 @@ fn no_wake_is_lost() {
         println!("{name}: {took:?}, slept {} and {} times", receiver.parks(), echo.hear());
         echo.succeed();
     }
+}
+
+fn stay_on_one_processor() {
+    let all = rustix::thread::sched_getaffinity(None).unwrap();
+    let first = (0..rustix::thread::CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu)).unwrap();
+    let mut one = rustix::thread::CpuSet::new();
+    one.set(first);
+    rustix::thread::sched_setaffinity(None, &one).unwrap();
 }

@@ -24,6 +24,7 @@ use crate::words::{Foreign, Words};
 use super::aside::Aside;
 use super::basket::Basket;
 use super::claim::{Claim, Visibility};
+use super::crowd::Crowd;
 use super::picker::{Held, Picker};
 use super::seat::{self, ring_filled, ring_room};
 use super::stat::census;
@@ -83,8 +84,7 @@ pub struct Consumer {
     basket: RefCell<Basket>,
     aside: Aside,
     roster: Cell<u32>,
-    /// Whether more take part than there are processors.
-    is_crowded: Cell<bool>,
+    crowd: Crowd,
     prefetch: usize,
     patience: RefCell<Patience>,
     visibility: Option<Visibility>,
@@ -165,7 +165,7 @@ impl Consumer {
             basket: RefCell::new(Basket::new(how.prefetch)),
             aside: Aside::new(name.clone(), options.place.clone()),
             roster: Cell::new(site.hints.roster()),
-            is_crowded: Cell::new(false),
+            crowd: Crowd::default(),
             prefetch: how.prefetch,
             patience: RefCell::new(Patience::new(how.waiting)),
             visibility: visibility
@@ -376,7 +376,7 @@ impl Consumer {
         let shares_cpu = own != 0 && self.sources().any(|it| it.peer.header(header::PINNED) == own);
         let place = Place { bell: &self.site.hints.filled, hints: &self.site.hints, shares_cpu };
         let mut patience = self.patience.borrow_mut();
-        patience.crowd(self.is_crowded.get());
+        patience.crowd(self.crowd.is_there(&self.site));
         let parks = patience.parks;
         let found = patience.wait(
             &place,
@@ -492,7 +492,7 @@ impl Consumer {
                 }
             }
         }
-        self.is_crowded.set(seat::is_crowded(&self.site));
+        self.crowd.look(&self.site);
         if self.site.has_name() { Ok(()) } else { Err(self.site.removed(RECEIVE)) }
     }
 

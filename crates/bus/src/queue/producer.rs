@@ -23,6 +23,7 @@ use crate::wait::{Patience, Place, Stopped, Waiting};
 use crate::words::{Words, copy_in};
 
 use super::claim::State;
+use super::crowd::Crowd;
 use super::room::Room;
 use super::seat::{self, ring_filled};
 use super::stat::census;
@@ -42,6 +43,7 @@ pub struct Producer {
     roster: Cell<u32>,
     /// Whether some consumer can only run if this producer does not.
     shares_cpu: Cell<bool>,
+    crowd: Crowd,
     light: Light,
     patience: RefCell<Patience>,
     maker: Maker,
@@ -92,6 +94,7 @@ impl Producer {
             index,
             roster: Cell::new(site.hints.roster()),
             shares_cpu: Cell::new(false),
+            crowd: Crowd::default(),
             light: Light::register(),
             patience: RefCell::new(Patience::new(waiting)),
             maker: Maker::this(),
@@ -298,7 +301,7 @@ impl Producer {
             return Err(self.site.removed(SEND));
         }
         self.shares_cpu.set(seat::is_pinned_with_a_consumer(&self.site));
-        self.patience.borrow_mut().crowd(seat::is_crowded(&self.site));
+        self.crowd.look(&self.site);
         Ok(())
     }
 
@@ -378,6 +381,7 @@ impl Producer {
         let place =
             Place { bell: &self.site.hints.room, hints: &self.site.hints, shares_cpu: self.shares_cpu.get() };
         let mut patience = self.patience.borrow_mut();
+        patience.crowd(self.crowd.is_there(&self.site));
         let parks = patience.parks;
         let found = patience.wait(&place, wait, look, || {
             if !self.site.has_name() {

@@ -124,16 +124,6 @@ pub(super) fn is_pinned_with_a_consumer(site: &Site) -> bool {
         })
 }
 
-/// Whether more take part than there are processors for this process. Places whose holders have gone count as well: whoever
-/// is wrongly told so gives a processor up that nobody else wants.
-pub(super) fn is_crowded(site: &Site) -> bool {
-    let Ok(processors) = rustix::thread::sched_getaffinity(None) else { return false };
-    let count = |prefix, most| site.list(prefix, most).map_or(0, |indices| indices.len());
-    // One that is kept to a processor shares it, or does not: see above.
-    let processors = processors.count() as usize;
-    processors > 1 && count('p', MOST_PRODUCERS) + count('c', MOST_CONSUMERS) > processors
-}
-
 /// Wakes one of those that wait for messages, and whoever waits for a doorbell.
 #[cold]
 pub(super) fn ring_filled(site: &Site) {

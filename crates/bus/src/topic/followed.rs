@@ -188,7 +188,7 @@ impl Followers {
 
     /// Whether one that is waited for can only run if the publisher does not.
     pub(super) fn share_cpu(&self) -> bool {
-        let own = crate::segment::pinned();
+        let own = crate::segment::pinned_lately();
         own != 0 && self.all.iter().any(|it| it.peer.header(header::PINNED) == own)
     }
 
