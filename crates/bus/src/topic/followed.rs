@@ -12,7 +12,7 @@ use crate::segment::{Peer, What, bell_of, header, sweep};
 use crate::site::{Capacity, Site};
 use crate::words::Foreign;
 
-use super::{MOST_SUBSCRIBERS, Slow, page, spill};
+use super::{MOST_SUBSCRIBERS, Slow, cursor, page, spill};
 
 /// Who follows a publisher.
 pub(super) struct Followers {
@@ -136,11 +136,10 @@ impl Followers {
     /// Whether there is somebody, and everybody waits for the message at a position.
     pub(super) fn invite(&self, position: u64) -> bool {
         let mut present = self.all.iter().filter(|it| it.counters.load(page::LEAVING) == 0).peekable();
-        // Acquire: pairs with the Release of who waits.
         present.peek().is_some()
             && present.all(|it| {
                 let word = it.cursor.acquire(0);
-                word == page::IGNORED || it.cursor.acquire(page::INVITATION) == page::cursor(position)
+                word == page::IGNORED || cursor::is_invited(&it.cursor, position)
             })
     }
 
