@@ -159,3 +159,22 @@ fn what_was_published_is_the_next_ones_or_was_not_published() {
     println!("{went} of {rounds} went");
     child.succeed();
 }
+
+#[test]
+fn an_invitation_is_for_one_message() {
+    let topic = Topic::new();
+    let (mut subscriber, publisher) = (subscriber(&topic), publisher(&topic));
+    while subscriber.arm().unwrap() {
+        assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    }
+    let loan = publisher.loan_wait(8, Wait::never()).unwrap();
+    assert_eq!(kind(publisher.loan_wait(8, Wait::never())), ErrorKind::WouldBlock);
+    // To wait would be in vain: nobody but the one who would wait can publish it.
+    assert_eq!(kind(publisher.publish(b"another")), ErrorKind::WouldBlock);
+    drop(loan);
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    while subscriber.arm().unwrap() {}
+    publisher.try_publish(b"the one").unwrap();
+    assert_eq!(subscriber.try_receive().unwrap().to_vec().unwrap(), b"the one");
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+}

@@ -603,6 +603,10 @@ impl Publisher {
     /// for one message then, and before that nobody sees anything of it.
     #[cold]
     fn be_invited(&self, len: usize, flags: Flags, wait: Wait) -> Result<()> {
+        if self.lent.get() > 0 {
+            let why = "a loan has the room for the one message that is waited for";
+            return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
+        }
         let head = self.producer.head();
         let is_invited = |followers: &Followers| {
             followers.invite(head).then(|| {
