@@ -4,6 +4,7 @@
 //! Publishing costs the same for one subscriber or fifty: nobody is looked at unless there is no room, or somebody sleeps.
 
 mod backing;
+mod cursor;
 mod followed;
 mod loan;
 mod publisher;

@@ -12,7 +12,7 @@ use crate::segment::{Peer, What, bell_of, header, sweep};
 use crate::site::{Capacity, Site};
 use crate::words::Foreign;
 
-use super::{MOST_SUBSCRIBERS, Slow, page, spill};
+use super::{MOST_SUBSCRIBERS, Slow, cursor, page, spill};
 
 /// Who follows a publisher.
 pub(super) struct Followers {
@@ -36,6 +36,12 @@ struct Follower {
 }
 
 impl Follower {
+    /// How far it says to be, seen from a position.
+    fn said(&self, next: u64) -> Option<u64> {
+        // Acquire: pairs with the Release of the cursor; all reads of what is before it are over.
+        page::position(self.cursor.acquire(0), next)
+    }
+
     /// How far it is, seen from a position; `None` if it is not waited for.
     fn position(&self, next: u64) -> Option<u64> {
         let is_kept = matches!(self.slow, Slow::Block | Slow::DropNewest);
@@ -130,17 +136,40 @@ impl Followers {
     /// Whether there is somebody, and everybody waits for the message at a position.
     pub(super) fn invite(&self, position: u64) -> bool {
         let mut present = self.all.iter().filter(|it| it.counters.load(page::LEAVING) == 0).peekable();
-        // Acquire: pairs with the Release of who waits.
         present.peek().is_some()
             && present.all(|it| {
                 let word = it.cursor.acquire(0);
-                word == page::IGNORED || it.cursor.acquire(page::INVITATION) == page::cursor(position)
+                word == page::IGNORED || cursor::is_invited(&it.cursor, position)
             })
     }
 
     /// The cursors of those who are there: they can be read when those have gone.
     pub(super) fn cursors(&self) -> impl Iterator<Item = Foreign> {
         self.all.iter().map(|it| it.cursor.clone())
+    }
+
+    /// Whether one of them has what is before a position. To be asked before anybody can begin behind that.
+    pub(super) fn have_received(&self, next: u64) -> bool {
+        self.all.iter().filter_map(|it| it.said(next)).any(|position| distance(next, position) >= 0)
+    }
+
+    /// Whether one of them is to receive what is before a position. `None` as long as somebody who is just joining has not said
+    /// where it begins, and nobody else is.
+    pub(super) fn will_receive(&self, next: u64) -> Option<bool> {
+        let mut is_known = true;
+        for follower in self.all.iter().filter(|it| it.counters.load(page::LEAVING) == 0) {
+            // Acquire: pairs with the Release of one that has joined, and has said by then where it begins. Who has not looked
+            // since the publisher came begins with its first message.
+            let has_joined = follower.counters.acquire(page::JOINED) != 0;
+            match follower.said(next) {
+                Some(position) if distance(position, next) > 0 => return Some(true),
+                Some(_) => {}
+                None if follower.cursor.load(0) == page::IGNORED => {}
+                None if has_joined => return Some(true),
+                None => is_known = false,
+            }
+        }
+        is_known.then_some(false)
     }
 
     /// How far the slowest is, seen from a position.

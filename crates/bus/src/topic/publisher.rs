@@ -4,12 +4,14 @@ use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use twixt_address::BusName;
 use twixt_os::making::reserve_error;
 use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Mechanism, Result, Wait};
 
 use crate::barrier::{self, Light};
+use crate::bell::LONGEST;
 use crate::doorbell::Doorbell;
 use crate::error::{fault, is_want, refused};
 use crate::place::Kind;
@@ -601,6 +603,10 @@ impl Publisher {
     /// for one message then, and before that nobody sees anything of it.
     #[cold]
     fn be_invited(&self, len: usize, flags: Flags, wait: Wait) -> Result<()> {
+        if self.lent.get() > 0 {
+            let why = "a loan has the room for the one message that is waited for";
+            return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
+        }
         let head = self.producer.head();
         let is_invited = |followers: &Followers| {
             followers.invite(head).then(|| {
@@ -651,9 +657,12 @@ impl Publisher {
         } else {
             self.wait_until(wait, met)
         };
+        let has_been_received =
+            outcome.is_err() && (self.was_received(head) || self.followers.borrow().have_received(head));
         // Whoever comes from now on has nothing to do with it.
         self.producer.meet();
         match outcome {
+            Err(_) if has_been_received => Ok(()),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -672,12 +681,19 @@ impl Publisher {
         // Pairs with the fence of whoever joins: it is seen here, or sees where it begins.
         barrier::heavy();
         let mut followers = self.followers.borrow_mut();
-        followers.bury(&self.site);
-        self.see(&mut followers)?;
-        match followers.least(head) {
-            Least::Nobody if !self.was_received(head) => Err(error),
-            _ => Ok(()),
-        }
+        // Whoever is seen here and joins just now begins before the message or behind it, and says so in a moment, unless it
+        // is stopped.
+        let end = Deadline::after(LONGEST);
+        let is_somebodys = loop {
+            followers.bury(&self.site);
+            self.see(&mut followers)?;
+            match followers.will_receive(head) {
+                None if !end.has_passed() => std::thread::sleep(Duration::from_micros(100)),
+                known => break known == Some(true),
+            }
+        };
+        // Who was to receive it may have done so meanwhile.
+        if is_somebodys || self.was_received(head) { Ok(()) } else { Err(error) }
     }
 
     /// Whether one of those who waited for the message before a position has it, be it that it has left with it.

@@ -27,7 +27,7 @@ use waiting::Ended;
 
 use super::sample::Fate;
 use super::spill;
-use super::{MOST_PUBLISHERS, MOST_SUBSCRIBERS, Sample, Slow, page};
+use super::{MOST_PUBLISHERS, MOST_SUBSCRIBERS, Sample, Slow, cursor, page};
 
 /// How a subscriber takes part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -577,15 +577,7 @@ impl Subscriber {
         track.said = position;
         self.counters[page::RECEIVED].store(self.received, Ordering::Relaxed);
         self.counters[page::BYTES].store(self.bytes, Ordering::Relaxed);
-        let Some(cursor) = self.cursors.get(page::STEP * track.index) else { return };
-        // Release: pairs with the Acquire in `Followers::least`; all reads of what is before it are over.
-        cursor.store(page::cursor(position), Ordering::Release);
-        if self.invites
-            && let Some(invitation) = self.cursors.get(page::STEP * track.index + page::INVITATION)
-        {
-            // Release: pairs with the Acquire in `Followers::invite`.
-            invitation.store(page::cursor(position), Ordering::Release);
-        }
+        cursor::say(&self.cursors, track.index, position, self.invites);
         self.light.fence(|| self.site.hints.asks_for_fences());
         if self.site.hints.room.is_awaited() {
             self.ring_room();

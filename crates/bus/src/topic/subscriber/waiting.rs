@@ -13,7 +13,7 @@ use crate::site::Capacity;
 use crate::sync::{Ordering, relax};
 use crate::wait::{FIRST, Place, Stopped};
 
-use super::super::page;
+use super::super::{cursor, page};
 use super::following::Standing;
 use super::{Next, Subscriber};
 
@@ -73,10 +73,7 @@ impl Subscriber {
             return;
         }
         for track in &self.tracks {
-            if let Some(word) = self.cursors.get(page::STEP * track.index + page::INVITATION) {
-                // Whoever has seen the invitation meanwhile has sent: the next receive takes that.
-                word.store(0, Ordering::Release);
-            }
+            cursor::revoke(&self.cursors, track.index);
         }
     }
 
