@@ -1,5 +1,7 @@
 //! Both ends of a connection.
 
+use std::time::Duration;
+
 use twixt_address::Address;
 use twixt_os::{Deadline, Result, Wait};
 
@@ -86,6 +88,12 @@ impl Duplex {
     }
 
     /// What its errors say of it.
+    /// How long the addresses of both halves let an operation wait; the shorter of two.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let both = [self.sender.origin().timeout, self.receiver.origin().timeout];
+        both.into_iter().flatten().min()
+    }
+
     pub(crate) fn origin(&self) -> &Origin {
         self.receiver.origin()
     }

@@ -53,6 +53,8 @@
 //! ([`Capabilities::sees_end`](crate::Capabilities::sees_end)), the two sides tell each other which process they are, and
 //! watch that: POSIX queues and sockets see it end at once, rings and System V queues within a tenth of a second. Between two
 //! machines, between PID namespaces and without `/proc` it is not seen: give calls deadlines there.
+//! Nor is it seen that a server has ended before it greeted, since its greeting is what says which process it is: a `timeout` in
+//! the address of either mailbox, or [`Client::open_wait`], bounds that.
 //!
 //! The channel must keep the boundaries of messages and carry any bytes: `exec:` and `-` need `?framing=frame` or
 //! `?framing=len`. With `lines` and `nul` the first message is refused, with `raw` the channel itself.

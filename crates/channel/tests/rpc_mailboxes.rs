@@ -9,9 +9,9 @@ use support::*;
 use twixt_channel::rpc::{Ended, Error};
 use twixt_channel::{Duplex, Opening, Receiver, Sender, Side};
 use twixt_os::ErrorKind;
-use twixt_testkit::{Child, Peer, Test, test, unique_key, unique_name};
+use twixt_testkit::{Child, Peer, Test, scratch, test, unique_key, unique_name};
 
-const KINDS: [&str; 6] = ["sysv-msg", "posix-mq", "posix-shm", "sysv-shm", "mmap", "unix-dgram"];
+const KINDS: [&str; 7] = ["sysv-msg", "posix-mq", "posix-shm", "sysv-shm", "mmap", "unix-dgram", "file"];
 
 /// Two addresses, one each way, or one that a socket listens at; and what is to be removed.
 struct Meeting {
@@ -25,6 +25,11 @@ fn meeting(kind: &str) -> Meeting {
         "posix-shm" => [Place::posix_shm(), Place::posix_shm()],
         "sysv-shm" => [Place::sysv_shm(), Place::sysv_shm()],
         "mmap" => [Place::mmap(), Place::mmap()],
+        "file" => {
+            let directory = scratch();
+            let file = |name| format!("file:{}/{name}?create&framing=frame", directory.path().display());
+            return Meeting { there: file("there"), back: file("back"), _cleanup: Box::new(directory) };
+        }
         "unix-dgram" => {
             let there = format!("unix-dgram:@{}", unique_name());
             return Meeting { there, back: "listen".to_owned(), _cleanup: Box::new(()) };
@@ -108,7 +113,8 @@ fn a_killed_server_fails_every_pending_call() {
 fn who_waits_for_room_learns_that_the_server_was_killed() {
     let test = test!();
     test.role("server", serve);
-    for kind in KINDS {
+    // A file is never full.
+    for kind in KINDS.into_iter().filter(|&kind| kind != "file") {
         let meeting = meeting(kind);
         let (server, lab) = server(&test, &meeting, 1);
         let gate = lab.gate().start().unwrap();
@@ -195,4 +201,34 @@ fn a_server_that_has_ended_before_its_greeting_is_heard_has_gone() {
         assert_ne!(error, Error::Closed);
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{kind}: {error}");
     }
+}
+
+#[test]
+fn who_opens_over_mailboxes_without_a_server_waits_as_long_as_the_address_says() {
+    let _test = test!();
+    for kind in KINDS.into_iter().filter(|&kind| kind != "unix-dgram") {
+        let meeting = meeting(kind);
+        // The one half or the other.
+        for [there, back] in [["timeout=20ms", "timeout=80s"], ["timeout=80s", "timeout=20ms"]] {
+            let with =
+                |text: &str, option| format!("{text}{}{option}", if text.contains('?') { '&' } else { '?' });
+            let duplex = client_end(&with(&meeting.there, there), &with(&meeting.back, back));
+            let error = LabClient::open(duplex).map(drop).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "{kind}: {error}");
+            assert!(error.to_string().contains("no server has answered"), "{kind}: {error}");
+        }
+    }
+}
+
+#[test]
+fn calls_over_mailboxes_have_the_time_that_the_address_says() {
+    let test = test!();
+    test.role("server", serve);
+    let meeting = meeting("posix-mq");
+    let _server = test.child("server").arg(&meeting.there).arg(&meeting.back).arg(1).spawn();
+    // Long enough for the server to come about on any machine.
+    let there = format!("{}&timeout=10s", meeting.there);
+    let lab = LabClient::open(client_end(&there, &meeting.back)).unwrap();
+    let error = lab.gate().call().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
 }

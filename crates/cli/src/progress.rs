@@ -109,6 +109,10 @@ impl Shown {
 
 fn line(messages: u64, bytes: u64, time: Duration) -> String {
     let per_second = |count: u64| (count as f64 / time.as_secs_f64()) as u64;
+    // Bytes that nothing cuts into messages, as `relay` moves them.
+    if messages == 0 && bytes > 0 {
+        return format!("{}, {}/s", size(bytes), size(per_second(bytes)));
+    }
     let plural = if messages == 1 { "" } else { "s" };
     format!(
         "{messages} message{plural}, {}, {} messages/s, {}/s",
@@ -141,5 +145,7 @@ mod tests {
             "3000 messages, 3.0 MiB, 1500 messages/s, 1.5 MiB/s"
         );
         assert_eq!(line(1, 10, Duration::from_secs(1)), "1 message, 10 bytes, 1 messages/s, 10 bytes/s");
+        assert_eq!(line(0, 0, Duration::from_secs(1)), "0 messages, 0 bytes, 0 messages/s, 0 bytes/s");
+        assert_eq!(line(0, 4 << 20, Duration::from_secs(2)), "4.0 MiB, 2.0 MiB/s");
     }
 }

@@ -229,6 +229,20 @@ fn over_a_file() {
 }
 
 #[test]
+fn over_standard_output_and_input() {
+    let _test = test!();
+    for framing in ["raw", "len"] {
+        let mut sender = Program::start("send", "-", framing, &[]);
+        let between = sender.0.stdout.take().unwrap();
+        let mut reader = twixt(["recv", "-", "--framing", framing]);
+        let mut receiver = Program(reader.stdin(between).stdout(Stdio::piped()).spawn().unwrap());
+        let mut output = compare(&mut sender, &mut receiver, framing, 1 << 17, "standard output");
+        assert_eq!(output.read(&mut [0]).unwrap(), 0);
+        assert!(receiver.0.wait().unwrap().success());
+    }
+}
+
+#[test]
 fn over_two_commands_and_their_pipes() {
     let _test = test!();
     let scratch = scratch();

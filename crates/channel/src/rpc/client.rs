@@ -15,6 +15,7 @@ use super::peer::introduction;
 use super::server::check;
 use super::service::{Method, Service};
 use super::wire::{Packet, Request};
+use crate::opening::wait_for;
 use crate::{Duplex, Sender};
 use pump::{Purpose, Receiving, Sending, State, lock};
 
@@ -101,19 +102,33 @@ impl Client {
     /// # Errors
     /// Those of [`Duplex::open`] and of [`Client::open`].
     pub fn connect(address: &Address, service: &'static Service) -> Result<Self> {
-        let options = Options { timeout: address.options().timeout(), ..Options::new() };
-        let wait = options.timeout.map_or(Wait::forever(), |timeout| Wait::until(Deadline::after(timeout)));
-        Self::open_wait(Duplex::open(address)?, service, options, wait)
+        Self::open_within(address.options().timeout(), || Ok(Duplex::open(address)?), service)
     }
 
-    /// Begins a conversation over a connection: one message there and one back.
+    /// Begins a conversation over a connection: one message there and one back. The `timeout` of the address that the
+    /// connection was opened by holds for that and for each call that is given no deadline of its own; of two addresses the
+    /// shorter.
+    ///
+    /// A server that ends before it has greeted is seen where the channel sees who goes, and not over mailboxes and datagrams:
+    /// nobody has said yet which process is to be watched. Without a `timeout` this then waits until another server comes.
     ///
     /// # Errors
     /// [`Error::Mismatch`] if the server serves something else; [`Error::Undescribable`] if the service has a type that
     /// cannot be described; [`Error::Transport`] if the channel fails, of the kind [`PeerGone`](ErrorKind::PeerGone) if
-    /// there is no server any more, [`Unsupported`](ErrorKind::Unsupported) if it keeps no boundaries (`framing=raw`).
+    /// there is no server any more, [`TimedOut`](ErrorKind::TimedOut) if none answers in time, [`Unsupported`](ErrorKind::Unsupported) if it keeps no boundaries (`framing=raw`).
     pub fn open(duplex: Duplex, service: &'static Service) -> Result<Self> {
-        Self::open_wait(duplex, service, Options::new(), Wait::forever())
+        Self::open_within(duplex.timeout(), || Ok(duplex), service)
+    }
+
+    /// Opens a connection and a conversation over it within a time, which each call then has as well.
+    fn open_within(
+        timeout: Option<Duration>,
+        duplex: impl FnOnce() -> Result<Duplex>,
+        service: &'static Service,
+    ) -> Result<Self> {
+        let options = Options { timeout, ..Options::new() };
+        let wait = wait_for(timeout);
+        Self::open_wait(duplex()?, service, options, wait)
     }
 
     /// As [`open`](Self::open), with options, and waiting as `wait` says.

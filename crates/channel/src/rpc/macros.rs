@@ -221,8 +221,7 @@ macro_rules! __rpc_service {
             /// # Errors
             /// Those of [`Client::open`]($crate::rpc::Client::open).
             pub fn open(duplex: $crate::Duplex) -> $crate::rpc::Result<Self> {
-                let wait = $crate::rpc::Wait::forever();
-                Self::open_wait(duplex, $crate::rpc::Options::new(), wait)
+                $crate::rpc::Client::open(duplex, Self::service()).map(|client| Self { client })
             }
 
             /// As [`open`](Self::open), with options, and waiting as `wait` says.
