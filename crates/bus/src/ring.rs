@@ -57,6 +57,7 @@
 //! Nothing but the frame is written for a message: from the newest checkpoint, tags lead to the last of them.
 //! ```
 
+pub(crate) mod backing;
 pub(crate) mod consumer;
 pub(crate) mod frame;
 mod lag;

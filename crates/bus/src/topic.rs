@@ -3,7 +3,6 @@
 //! Each publisher has a ring of its own, which nobody else writes; each subscriber has a page of its own with its cursors.
 //! Publishing costs the same for one subscriber or fifty: nobody is looked at unless there is no room, or somebody sleeps.
 
-mod backing;
 mod cursor;
 mod followed;
 mod loan;

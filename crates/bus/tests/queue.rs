@@ -1,6 +1,7 @@
 //! Queues within one process: what is promised of order, capacity, acknowledgement and names.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use twixt_address::BusName;
@@ -221,6 +222,82 @@ fn over_the_budget_of_an_unbounded_queue_a_send_is_refused() {
     assert_eq!(refused.kind(), ErrorKind::LimitReached);
     bench.consumer(&options, 1).receive().unwrap().acknowledge().unwrap();
     producer.send(b"more").unwrap();
+}
+
+#[test]
+fn an_unbounded_queue_takes_memory_only_while_it_is_needed() {
+    const BUDGET: u64 = 16 << 20;
+    let _test = twixt_testkit::test!();
+    let bench = Bench::new();
+    let options = bench.options().capacity(Capacity::Unbounded(BUDGET));
+    let mut producer = bench.producer(&options);
+    let (consumer, idler) = (bench.consumer(&options, 1), bench.consumer(&options, 1));
+    let ring = bench.place().directory(Kind::Queue, &bench.name).join("p0");
+    let used = || std::fs::metadata(&ring).unwrap().blocks() * 512;
+    assert!(used() < 100 << 10, "{}", used());
+    let message = |number: u64| number.to_ne_bytes().repeat(125);
+    let receive = |from: &Consumer, number| {
+        let job = from.receive_deadline(late()).unwrap();
+        assert!(job.to_vec().unwrap() == message(number), "{number}");
+        job.acknowledge().unwrap();
+    };
+    let mut sent = 0;
+    for round in 0..3 {
+        // Far more than a default ring has room for; and then, in the last round, as much as the budget allows.
+        let most = if round < 2 { 5000 } else { u64::MAX };
+        let begin = sent;
+        while sent - begin < most {
+            match producer.send(&message(sent)) {
+                Ok(()) => sent += 1,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::LimitReached, "{error}");
+                    assert_eq!(error.limit().unwrap().current, Some(BUDGET));
+                    break;
+                }
+            }
+        }
+        assert!(used() > 4 << 20, "{}", used());
+        for number in begin..sent {
+            receive(&consumer, number);
+        }
+        // What was acknowledged is given back when more is sent.
+        for _ in 0..600 {
+            producer.send(&message(sent)).unwrap();
+            receive(&consumer, sent);
+            sent += 1;
+        }
+        assert!(used() < 2 << 20, "{} after round {round}", used());
+        // One that has not looked all the while finds what there is, and not the holes where it looked last.
+        producer.send(&message(sent)).unwrap();
+        receive(&idler, sent);
+        sent += 1;
+        // Another goes on in its place, with what waits.
+        producer.send(&message(sent)).unwrap();
+        drop(producer);
+        producer = bench.producer(&options);
+        producer.send(&message(sent + 1)).unwrap();
+        receive(&consumer, sent);
+        receive(&consumer, sent + 1);
+        sent += 2;
+    }
+    assert!(sent > 20_000);
+}
+
+#[test]
+fn what_another_was_given_is_overrun_once_its_memory_has_gone() {
+    let _test = twixt_testkit::test!();
+    let bench = Bench::new();
+    let options = bench.options().capacity(Capacity::Unbounded(4 << 20)).visibility(Duration::from_millis(1));
+    let producer = bench.producer(&options);
+    let (slow, other) = (bench.consumer(&options, 1), bench.consumer(&options, 1));
+    producer.send(&[7; 1000]).unwrap();
+    let job = slow.receive_deadline(late()).unwrap();
+    other.receive_deadline(late()).unwrap().acknowledge().unwrap();
+    for _ in 0..1500 {
+        producer.send(&[8; 1000]).unwrap();
+        other.receive_deadline(late()).unwrap().acknowledge().unwrap();
+    }
+    assert_eq!(kind(job.to_vec()), ErrorKind::Overrun);
 }
 
 #[test]

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use twixt_address::BusName;
-use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
+use twixt_os::making::reserve_error;
+use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Mechanism, Result, Wait};
 
 use crate::barrier::{self, Light};
 use crate::doorbell::Doorbell;
 use crate::error::{fault, refused};
 use crate::place::Kind;
 use crate::ring::CONTROL;
+use crate::ring::backing::Backing;
 use crate::ring::frame::Flags;
 use crate::ring::producer::{Producer as Ring, Slot};
 use crate::segment::{Own, bell_of};
@@ -38,6 +40,8 @@ pub struct Producer {
     own: Own,
     ring: Ring,
     room: Room,
+    /// The memory of an unbounded queue.
+    backing: RefCell<Option<Backing>>,
     counters: Words,
     index: usize,
     roster: Cell<u32>,
@@ -85,11 +89,21 @@ impl Producer {
         for (own, index) in spoiled {
             seat::clear(&site, &own, index);
         }
+        let backing = match site.charter.capacity {
+            Capacity::Unbounded(_) => {
+                let backing = Backing::new(site.charter.geometry, 8 * segment::RING, ring.next());
+                ring.limit_to(backing.covered());
+                ring.begin_anew();
+                Some(backing)
+            }
+            Capacity::Zero | Capacity::Bounded(_) => None,
+        };
         let counters = own.words(segment::TAIL_AT, segment::TAIL_WORDS)?;
         let producer = Self {
             own,
             ring,
             room,
+            backing: RefCell::new(backing),
             counters,
             index,
             roster: Cell::new(site.hints.roster()),
@@ -116,7 +130,8 @@ impl Producer {
     ///
     /// # Errors
     /// [`TooLong`](ErrorKind::TooLong) for more than [`longest`](Self::longest) bytes; [`Removed`](ErrorKind::Removed) if
-    /// somebody has removed the queue; [`LimitReached`](ErrorKind::LimitReached) over the budget of an unbounded one;
+    /// somebody has removed the queue; [`LimitReached`](ErrorKind::LimitReached) over the budget of an unbounded one, and
+    /// [`NoSpace`](ErrorKind::NoSpace) if the file system has no room for more of it;
     /// [`Truncated`](ErrorKind::Truncated) if somebody has cut one of its files short. Nothing was sent then.
     #[inline]
     pub fn send(&self, message: &[u8]) -> Result<()> {
@@ -308,6 +323,9 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn make_room(&self, len: usize, wait: Wait) -> Result<()> {
+        if let Some(backing) = &mut *self.backing.borrow_mut() {
+            return self.make_memory(backing, len);
+        }
         let look = || (self.room.reclaim(&self.ring) && self.ring.has_room(len, shape(len))).then_some(());
         if look().is_some() {
             if self.doorbell.get().is_some() {
@@ -317,14 +335,6 @@ impl Producer {
             return Ok(());
         }
         self.room.check().map_err(|why| fault(SEND, &self.site.object, why))?;
-        if let Capacity::Unbounded(budget) = self.site.charter.capacity {
-            let why = format!("{budget} bytes wait for a consumer already");
-            return Err(refused(SEND, &self.site.object, ErrorKind::LimitReached, why).with_limit(Limit {
-                name: "?budget",
-                current: Some(budget),
-                needed: None,
-            }));
-        }
         if wait.is_never() {
             self.refused.set(len);
             let why = "its ring is full";
@@ -364,6 +374,35 @@ impl Producer {
             self.say_gate(None);
         }
         found.map_err(|ended| ended.into_error(&self.site))
+    }
+
+    /// Reserves memory for a message of an unbounded queue, within its budget, and gives back what was acknowledged.
+    fn make_memory(&self, backing: &mut Backing, len: usize) -> Result<()> {
+        self.room.reclaim(&self.ring);
+        self.room.check().map_err(|why| fault(SEND, &self.site.object, why))?;
+        self.ring.allow(self.room.tail());
+        let has_room = self.ring.has_room(len, shape(len));
+        // A consumer that has not looked for long, or whose message was given to another, may still read there.
+        self.ring.abandon(backing.goes_until(self.room.tail()));
+        backing.release(self.own.file(), self.room.tail());
+        let end = self.ring.end_of(len, shape(len));
+        let covered = if has_room { backing.cover(self.own.file(), end) } else { Ok(()) };
+        // Whatever came of that, nothing is written where there is no memory.
+        self.ring.limit_to(backing.covered());
+        covered.map_err(|errno| {
+            let needed = backing.bytes();
+            reserve_error(Mechanism::Bus, SEND, self.site.object.clone(), errno, needed)
+        })?;
+        if has_room {
+            return Ok(());
+        }
+        let budget = self.ring.geometry().bytes() as u64;
+        let why = format!("{budget} bytes wait for a consumer already");
+        Err(refused(SEND, &self.site.object, ErrorKind::LimitReached, why).with_limit(Limit {
+            name: "?budget",
+            current: Some(budget),
+            needed: None,
+        }))
     }
 
     /// Says which message consumers shall wake it for.

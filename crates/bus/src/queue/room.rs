@@ -77,6 +77,11 @@ impl Room {
         true
     }
 
+    /// All before it was acknowledged and taken back.
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail.get()
+    }
+
     /// Whether the memory is all there.
     pub(crate) fn check(&self) -> Result<(), twixt_sys::Fault> {
         self.ring.check()?;

@@ -23,6 +23,8 @@ pub(crate) struct Producer {
     limit: Cell<u64>,
     /// Up to where we have said that we write.
     claimed: Cell<u64>,
+    /// Up to where consumers are told that it may be written: further than it may where memory was given back.
+    told: Cell<u64>,
     /// Where the frame before the next begins.
     before: Cell<u64>,
     /// The number of the next message.
@@ -68,6 +70,7 @@ impl Producer {
             open: Cell::new(done.head),
             limit: Cell::new(done.head),
             claimed: Cell::new(words[control::CLAIM].load(Ordering::Relaxed)),
+            told: Cell::new(words[control::CLAIM].load(Ordering::Relaxed)),
             before: Cell::new(done.last),
             sequence: Cell::new(done.sequence),
             bytes: Cell::new(done.bytes),
@@ -261,13 +264,34 @@ impl Producer {
         // Before the claim: what is behind the checkpoint is not overwritten.
         self.store_checkpoint(self.checkpoint());
         self.claimed.set(end);
+        self.tell(end);
+        true
+    }
+
+    /// Tells consumers that everything before `end` may be written.
+    fn tell(&self, end: u64) {
+        if distance(self.told.get(), end) <= 0 {
+            return;
+        }
+        self.told.set(end);
         // Release: whoever sees it sees a `head` that it is no further from than the ring is long.
         self.control[control::CLAIM].store(end, Ordering::Release);
         // Pairs with the Acquire fence in `Consumer::is_intact`: whoever sees what is written from here on sees the claim.
         if order::CLAIM {
             fence(Ordering::Release);
         }
-        true
+    }
+
+    /// Tells consumers that everything before `end`, all of which is published, has gone, as if it were overwritten: before its
+    /// memory is given back, which then reads as zeros.
+    pub(crate) fn abandon(&self, end: u64) {
+        self.store_checkpoint(self.checkpoint());
+        self.tell(end.wrapping_add(self.geometry.lines()));
+    }
+
+    /// Claims anew what a predecessor had claimed or [abandoned](Self::abandon): for those that have to make memory first.
+    pub(crate) fn begin_anew(&self) {
+        self.claimed.set(self.next.get());
     }
 
     #[inline(always)]

@@ -15,6 +15,7 @@ use crate::bell::LONGEST;
 use crate::doorbell::Doorbell;
 use crate::error::{fault, is_want, refused};
 use crate::place::Kind;
+use crate::ring::backing::Backing;
 use crate::ring::frame::Flags;
 use crate::ring::producer::{Producer, Slot};
 use crate::ring::{CONTROL, distance};
@@ -24,7 +25,6 @@ use crate::sync::AtomicU64;
 use crate::wait::{Patience, Place, Stopped, Waiting};
 use crate::words::{Foreign, copy_in};
 
-use super::backing::Backing;
 use super::followed::{Followers, Least};
 use super::{Flow, Loan, MOST_PUBLISHERS, page, segment};
 

@@ -1,14 +1,15 @@
 //! Memory of an unbounded ring, which comes when it is written and goes when everybody has read it.
 //!
-//! The ring is as long as the budget, but its file is a hole. The publisher reserves it in chunks ahead of what it writes, so
-//! that a full file system is an error and no SIGBUS, and punches those out again that lie wholly before the slowest cursor.
+//! The ring is as long as the budget, but its file is a hole. Whoever writes it reserves it in chunks ahead of that, so
+//! that a full file system is an error and no SIGBUS, and punches those out again that lie wholly before what is still needed: the
+//! slowest cursor in a topic, the tail in a queue.
 
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{FallocateFlags, fallocate};
 use twixt_os::Errno;
 
-use crate::ring::{Geometry, LINE_BYTES, distance};
+use super::{Geometry, LINE_BYTES, distance};
 
 /// Lines of a chunk: 256 KiB.
 const CHUNK: u64 = 4096;
@@ -24,7 +25,7 @@ enum State {
 
 /// Which parts of a ring have memory.
 #[derive(Debug)]
-pub(super) struct Backing {
+pub(crate) struct Backing {
     geometry: Geometry,
     /// Lines of a chunk: fewer in a small ring.
     chunk: u64,
@@ -39,7 +40,7 @@ pub(super) struct Backing {
 
 impl Backing {
     /// Of a ring `offset` bytes from the beginning of its file, that a producer goes on with at `next`.
-    pub(super) fn new(geometry: Geometry, offset: usize, next: u64) -> Self {
+    pub(crate) fn new(geometry: Geometry, offset: usize, next: u64) -> Self {
         let chunk = CHUNK.min(geometry.lines());
         let count = (geometry.lines() / chunk) as usize;
         Self {
@@ -56,7 +57,7 @@ impl Backing {
     ///
     /// # Errors
     /// `ENOSPC`, and others of `fallocate(2)`; nothing is lost then.
-    pub(super) fn cover(&mut self, file: BorrowedFd<'_>, end: u64) -> Result<(), Errno> {
+    pub(crate) fn cover(&mut self, file: BorrowedFd<'_>, end: u64) -> Result<(), Errno> {
         while distance(self.covered, end) > 0 {
             // To the end of the chunk that it is in.
             let next = (self.covered & !(self.chunk - 1)).wrapping_add(self.chunk);
@@ -71,12 +72,17 @@ impl Backing {
     }
 
     /// Up to where it may be written.
-    pub(super) fn covered(&self) -> u64 {
+    pub(crate) fn covered(&self) -> u64 {
         self.covered
     }
 
+    /// Where that ends which is given back when all before `least` may go.
+    pub(crate) fn goes_until(&self, least: u64) -> u64 {
+        least & !(self.chunk - 1)
+    }
+
     /// Gives back what lies wholly before `least`. What cannot be given back stays.
-    pub(super) fn release(&mut self, file: BorrowedFd<'_>, least: u64) {
+    pub(crate) fn release(&mut self, file: BorrowedFd<'_>, least: u64) {
         loop {
             let end = (self.released & !(self.chunk - 1)).wrapping_add(self.chunk);
             if distance(end, least) < 0 || distance(end, self.covered) <= 0 {
@@ -105,7 +111,7 @@ impl Backing {
     }
 
     /// The bytes of a chunk.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.chunk * LINE_BYTES as u64
     }
 }
