@@ -215,7 +215,7 @@ impl Publisher {
     /// As [`publish_wait`](Self::publish_wait); then `fill` was not called.
     #[inline(always)]
     pub fn publish_with(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
-        let slot = self.reserve(len, shape(len), &wait)?;
+        let slot = self.reserve(len, Flags::empty(), &wait)?;
         let unfilled = Unfilled { publisher: self, slot };
         fill(self.producer.payload(slot));
         core::mem::forget(unfilled);
@@ -745,7 +745,7 @@ impl Batch<'_> {
     /// As [`Publisher::publish_with`].
     #[inline(always)]
     pub fn publish_with(&mut self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
-        let slot = self.publisher.reserve(len, shape(len), &wait)?;
+        let slot = self.publisher.reserve(len, Flags::empty(), &wait)?;
         let unfilled = Unfilled { publisher: self.publisher, slot };
         fill(self.publisher.producer.payload(slot));
         core::mem::forget(unfilled);
