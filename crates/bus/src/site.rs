@@ -399,6 +399,16 @@ impl Site {
         let mode = Mode::new(self.charter.mode.bits() & !0o022).unwrap_or(Mode::OWNER);
         Making { what, site: self.number, len, mode, reserved: len }
     }
+
+    /// The same for a file with a ring, which begins so many bytes into it: without a bound, its memory comes when it is written.
+    /// But for that of its first page: whoever takes the place stores the first tag at once.
+    pub(crate) fn making_ring(&self, what: What, len: usize, ring: usize) -> Making {
+        let making = self.making(what, len);
+        match self.charter.capacity {
+            Capacity::Unbounded(_) => Making { reserved: (ring + PAGE).min(len), ..making },
+            Capacity::Zero | Capacity::Bounded(_) => making,
+        }
+    }
 }
 
 /// What the file of a site says.

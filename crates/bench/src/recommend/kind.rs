@@ -47,7 +47,10 @@ impl Kind {
         let can = &self.can;
         match need {
             Need::Boundaries => can.boundaries == Boundaries::Kept,
-            Need::AnyLength => can.max_message.is_none(),
+            // On the bus it is less than half of the ring, and known when that is made.
+            Need::AnyLength => {
+                can.max_message.is_none() && !matches!(self.scheme.name, "topic" | "queue" | "latest" | "rpc")
+            }
             Need::Bytes => can.content == Content::Bytes,
             Need::EmptyMessages => can.empty_messages,
             Need::BothWays => can.direction == Direction::BothWays,

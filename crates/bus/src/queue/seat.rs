@@ -4,10 +4,9 @@ use rustix::fs::unlink;
 use twixt_os::{ErrorKind, Limit, Result};
 
 use crate::error::{malformed, refused};
-use crate::hints::PAGE;
 use crate::ring::Geometry;
 use crate::segment::{Making, Own, Peer, What, header, pinned, sweep_with};
-use crate::site::{Capacity, Site};
+use crate::site::Site;
 use crate::sync::Ordering;
 
 use super::ledger::{Ledger, file};
@@ -15,13 +14,8 @@ use super::{MOST_CONSUMERS, MOST_PRODUCERS, page, segment};
 
 /// Takes a producer's place: one whose holder has gone, with what nobody has acknowledged, or a fresh one.
 pub(super) fn producer(site: &Site) -> Result<(Own, usize)> {
-    let making = site.making(What::Publisher, segment::bytes(site.charter.geometry));
-    let reserved = match site.charter.capacity {
-        // The rest comes when it is written; but whoever takes the place stores the first tag at once.
-        Capacity::Unbounded(_) => (8 * segment::RING + PAGE).min(making.len),
-        Capacity::Zero | Capacity::Bounded(_) => making.len,
-    };
-    let making = Making { reserved, ..making };
+    let making =
+        site.making_ring(What::Publisher, segment::bytes(site.charter.geometry), 8 * segment::RING);
     take(site, 'p', making, MOST_PRODUCERS, "send to", "producers of a queue")
 }
 

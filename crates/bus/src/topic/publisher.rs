@@ -19,7 +19,7 @@ use crate::ring::backing::Backing;
 use crate::ring::frame::Flags;
 use crate::ring::producer::{Producer, Slot};
 use crate::ring::{CONTROL, distance};
-use crate::segment::{Making, Own, What, bell_of, sweep};
+use crate::segment::{Own, What, bell_of, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::AtomicU64;
 use crate::wait::{Patience, Place, Stopped, Waiting};
@@ -783,13 +783,8 @@ impl Ended {
 
 /// Takes a place in a topic: one whose holder has gone, with what it has published, or a fresh one.
 fn take_segment(site: &Site) -> Result<(Own, usize)> {
-    let making = site.making(What::Publisher, segment::bytes(site.charter.geometry));
-    let reserved = match site.charter.capacity {
-        // The rest comes when it is written.
-        Capacity::Unbounded(_) => 8 * segment::RING,
-        Capacity::Zero | Capacity::Bounded(_) => making.len,
-    };
-    let making = Making { reserved, ..making };
+    let making =
+        site.making_ring(What::Publisher, segment::bytes(site.charter.geometry), 8 * segment::RING);
     for index in 0..MOST_PUBLISHERS {
         let path = site.path('p', index);
         // Whoever made it may have gone between the two.
