@@ -39,6 +39,23 @@ impl Memory {
     }
 }
 
+/// A successor is not taken for one that has left, whatever its predecessor has said.
+#[test]
+fn a_good_bye_is_of_its_own_epoch() {
+    loom::model(|| {
+        let memory = memory();
+        let glance = memory.glance();
+        memory.keeper().close();
+        let reader = thread::spawn(move || {
+            let epoch = glance.epoch();
+            assert!(epoch == 1 || !glance.is_closed(), "the successor has not left");
+        });
+        let successor = memory.keeper();
+        reader.join().unwrap();
+        drop(successor);
+    });
+}
+
 /// Writes a value both of whose words are its version.
 fn write(keeper: &mut Keeper, asked: &Futex, seen: &mut u32, request: &Words) {
     if keeper.has_granted() {

@@ -316,11 +316,13 @@ impl LatestReader {
                 return Some(Err(error));
             }
             let source = self.source.as_ref()?;
-            let is_closed = source.glance.is_closed() && self.told != Some(source.glance.epoch());
+            // First the epoch: a successor is not to be told of as if it had left, and its predecessor has been.
+            let epoch = source.glance.epoch();
+            let is_closed = source.glance.is_closed() && self.told != Some(epoch);
             // What was written before it said so is seen now, if it was not.
             number = source.glance.version();
             if (number == than || number == 0) && is_closed {
-                self.told = Some(source.glance.epoch());
+                self.told = Some(epoch);
                 return Some(Err(self.gone("its writer has left")));
             }
         }

@@ -112,10 +112,11 @@ impl Keeper {
             }
         }
         let bytes = control[control::BYTES].load(Ordering::Relaxed);
-        let epoch = control[control::EPOCH].load(Ordering::Relaxed);
-        control[control::EPOCH].store(epoch.wrapping_add(1), Ordering::Relaxed);
-        // Release: whoever sees it active sees which it is.
-        control[control::STATE].store(1, Ordering::Release);
+        control[control::STATE].store(1, Ordering::Relaxed);
+        let epoch = control[control::EPOCH].load(Ordering::Relaxed).wrapping_add(1);
+        // Release: pairs with the Acquire in `Glance::epoch`; whoever sees the epoch does not take the predecessor's good-bye for
+        // this one's.
+        control[control::EPOCH].store(epoch, Ordering::Release);
         Some(Self { shape, control, grants, buffers, version, current, holds: Vec::new(), bytes })
     }
 
@@ -257,8 +258,10 @@ impl Glance {
         number_of(self.control.load(control::CURRENT))
     }
 
+    /// Which incarnation of the writer there is. What is asked afterwards is of it, or of a later one.
     pub(super) fn epoch(&self) -> u64 {
-        self.control.load(control::EPOCH)
+        // Acquire: pairs with the Release in `Keeper::adopt`.
+        self.control.acquire(control::EPOCH)
     }
 
     pub(super) fn is_closed(&self) -> bool {

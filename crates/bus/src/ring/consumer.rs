@@ -449,9 +449,10 @@ impl Consumer {
         self
     }
 
-    /// Which incarnation of the producer there is.
+    /// Which incarnation of the producer there is; 0 before the first. What is asked afterwards is of it, or of a later one.
     pub(crate) fn epoch(&self) -> u64 {
-        self.control.load(control::EPOCH)
+        // Acquire: pairs with the Release in `Producer::begin`.
+        self.control.acquire(control::EPOCH)
     }
 
     /// Whether the producer has said good-bye.

@@ -43,6 +43,23 @@ fn what_is_seen_was_published() {
     });
 }
 
+/// A successor is not taken for one that has left, whatever its predecessor has said.
+#[test]
+fn a_good_bye_is_of_its_own_epoch() {
+    loom::model(|| {
+        let (geometry, ring, words) = memory();
+        let consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
+        Producer::adopt(geometry, ring.clone(), words.clone()).unwrap().close();
+        let reader = thread::spawn(move || {
+            let epoch = consumer.epoch();
+            assert!(epoch == 1 || !consumer.is_closed(), "the successor has not left");
+        });
+        let successor = Producer::adopt(geometry, ring, words).unwrap();
+        reader.join().unwrap();
+        drop(successor);
+    });
+}
+
 /// What is found without another look, being like the one before, is whole and in order, too.
 #[test]
 fn what_is_like_the_one_before_was_published() {

@@ -139,10 +139,13 @@ impl Producer {
         }
         store(control::MET, self.next.get());
         store(control::START, self.next.get());
-        // Before all that this incarnation writes to the ring, which is published with Release: see `Consumer::skip_pending`.
-        store(control::EPOCH, self.control[control::EPOCH].load(Ordering::Relaxed).wrapping_add(1));
         // Release: whoever sees it active sees where it began.
         self.control[control::STATE].store(Life::Active.word(), Ordering::Release);
+        // Before all that this incarnation writes to the ring, which is published with Release: see `Consumer::skip_pending`.
+        // Release: pairs with the Acquire in `Consumer::epoch`; whoever sees the epoch does not take the predecessor's good-bye for
+        // this one's.
+        let epoch = self.control[control::EPOCH].load(Ordering::Relaxed).wrapping_add(1);
+        self.control[control::EPOCH].store(epoch, Ordering::Release);
     }
 
     /// Says that nothing will follow.

@@ -200,6 +200,7 @@ impl Subscriber {
         // no epoch yet, says so in a moment.
         let is_news = consumer.lag() > 0 || !is_first && epoch > 0;
         let standing = match (is_alive, consumer.is_closed()) {
+            _ if epoch == 0 => Standing::Gone,
             (true, false) => Standing::Here,
             (_, true) if is_news => Standing::Going(Left::Closed),
             (false, false) if is_news => Standing::Going(Left::Died),
