@@ -371,3 +371,15 @@ fn one_that_has_come_and_gone_between_two_looks_is_told() {
     let mut late = topic.subscriber();
     assert_eq!(kind(late.try_receive()), ErrorKind::WouldBlock);
 }
+
+#[test]
+fn what_waits_is_counted_before_anything_is_received() {
+    let _test = test!();
+    let topic = Topic::new();
+    let mut subscriber = topic.subscriber();
+    assert_eq!(subscriber.waiting_bytes().unwrap(), 0);
+    topic.publisher().publish(b"from somebody who came later").unwrap();
+    assert_eq!(subscriber.waiting_bytes().unwrap(), 64);
+    assert_eq!(receive(&mut subscriber), b"from somebody who came later");
+    assert_eq!(subscriber.waiting_bytes().unwrap(), 0);
+}

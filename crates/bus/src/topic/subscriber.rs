@@ -326,11 +326,17 @@ impl Subscriber {
 
     /// Whether there is a publisher, or was one, after a look at who has come.
     pub(crate) fn knows_publishers(&mut self) -> Result<bool> {
-        if self.roster != self.site.hints.roster() {
-            self.roster = self.site.hints.roster();
-            self.look_around(false)?;
-        }
+        self.see_who_has_come()?;
         Ok(!self.tracks.is_empty())
+    }
+
+    fn see_who_has_come(&mut self) -> Result<()> {
+        let roster = self.site.hints.roster();
+        if self.roster != roster {
+            self.look_around(false)?;
+            self.roster = roster;
+        }
+        Ok(())
     }
 
     /// Looks now which publishers have died, as waiting does each [`LONGEST`](crate::bell::LONGEST).
@@ -357,8 +363,12 @@ impl Subscriber {
     }
 
     /// How many bytes of rings wait for it, headers included.
-    pub fn waiting_bytes(&self) -> u64 {
-        self.tracks.iter().map(|track| 64 * track.consumer.lag()).sum()
+    ///
+    /// # Errors
+    /// Those of a look at who publishes, as [`receive`](Self::receive) tells them, once.
+    pub fn waiting_bytes(&mut self) -> Result<u64> {
+        self.see_who_has_come()?;
+        Ok(self.tracks.iter().map(|track| 64 * track.consumer.lag()).sum())
     }
 
     /// How much may wait for it.

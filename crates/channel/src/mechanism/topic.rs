@@ -170,7 +170,7 @@ impl ReceiveHalf for Receiver {
     }
 
     fn len(&self) -> Result<Option<u64>> {
-        Ok(Some(self.subscriber.borrow().waiting_bytes()))
+        self.subscriber.borrow_mut().waiting_bytes().map(Some)
     }
 
     fn readiness(&self) -> Option<Readiness<'_>> {
