@@ -14,8 +14,7 @@ use super::{MOST_CONSUMERS, MOST_PRODUCERS, page, segment};
 
 /// Takes a producer's place: one whose holder has gone, with what nobody has acknowledged, or a fresh one.
 pub(super) fn producer(site: &Site) -> Result<(Own, usize)> {
-    let making =
-        site.making_ring(What::Publisher, segment::bytes(site.charter.geometry), 8 * segment::RING);
+    let making = site.making_ring(What::Publisher, segment::bytes(site.charter.geometry), 8 * segment::RING);
     take(site, 'p', making, MOST_PRODUCERS, "send to", "producers of a queue")
 }
 

@@ -783,8 +783,7 @@ impl Ended {
 
 /// Takes a place in a topic: one whose holder has gone, with what it has published, or a fresh one.
 fn take_segment(site: &Site) -> Result<(Own, usize)> {
-    let making =
-        site.making_ring(What::Publisher, segment::bytes(site.charter.geometry), 8 * segment::RING);
+    let making = site.making_ring(What::Publisher, segment::bytes(site.charter.geometry), 8 * segment::RING);
     for index in 0..MOST_PUBLISHERS {
         let path = site.path('p', index);
         // Whoever made it may have gone between the two.
