@@ -30,7 +30,7 @@ pub struct NotClaimed(pub &'static str);
 pub type Played = Result<(), NotClaimed>;
 
 /// How long no party may keep the stage waiting.
-const HANG: Duration = Duration::from_secs(70);
+pub const HANG: Duration = Duration::from_secs(70);
 
 /// What has limits of its own run.
 const USER_NAMESPACE: &[&str] = &["unshare", "--user", "--map-root-user", "--"];

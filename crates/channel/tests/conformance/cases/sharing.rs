@@ -1,6 +1,7 @@
 //! Who takes part.
 
 use std::collections::HashSet;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use twixt_os::ErrorKind;
@@ -8,7 +9,7 @@ use twixt_os::ErrorKind;
 use crate::body::{self, Body, LANE};
 use crate::ledger::Ledger;
 use crate::protocol::{End, How};
-use crate::stage::{NotClaimed, Party, Played, Stage};
+use crate::stage::{HANG, NotClaimed, Party, Played, Stage};
 
 /// Several senders at a time: each message arrives once, those of one sender in their order.
 pub fn many_senders(stage: &Stage) -> Played {
@@ -258,7 +259,12 @@ pub fn direction(stage: &Stage) -> Played {
         // Without connections, the first message is what makes the listening side know the other.
         server.begin_open_listening();
         server.wait_until_asleep();
-        client.open_as(End::Duplex, &client.address).expect("both directions");
+        // It may have slept on the way to listening, too.
+        let end = Instant::now() + HANG;
+        while let Err(failure) = client.open_as(End::Duplex, &client.address) {
+            assert!(failure.is(ErrorKind::NoPeer) && Instant::now() < end, "both directions: {failure:?}");
+            thread::sleep(Duration::from_millis(1));
+        }
         client.send_number(1, How::PATIENT).expect("room");
         server.opened().expect("both directions");
         server.expect_number(1);
