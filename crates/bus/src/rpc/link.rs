@@ -99,7 +99,7 @@ impl Link {
     }
 
     /// Connects to the listener at a name without waiting until it has accepted, as one does with a socket. What is sent before
-    /// waits for it, up to the [`capacity`](Self::capacity), also when this end has gone meanwhile; a listener that goes before
+    /// waits for it, up to the capacity, also when this end has gone meanwhile; a listener that goes before
     /// is as an end that goes.
     ///
     /// # Errors
