@@ -120,6 +120,35 @@ impl Stopped {
     }
 }
 
+/// Why a wait ended without what was waited for, where what is looked at now and then may be an end as well.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    Stopped(Stopped),
+    Error(Error),
+}
+
+impl Ended {
+    /// The error of an operation that it ended.
+    pub(crate) fn into_error(self, operation: &'static str, object: &Object) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Stopped(stopped) => stopped.error(operation, object),
+        }
+    }
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Stopped> for Ended {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
 /// What is needed besides what is waited for.
 pub(crate) struct Place<'a> {
     pub(crate) bell: &'a Bell,

@@ -1,28 +1,32 @@
-//! Topics with no capacity, where both sides give up all the time: what was said to be received is, once, and nothing else.
+//! Topics with no capacity: a message is received when its publishing is over, also where both sides give up all the time.
 
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use twixt_bus::{Capacity, Publisher, Subscriber};
+use twixt_bus::{Capacity, Options, Publisher, Subscriber};
 use twixt_os::{Deadline, ErrorKind, Wait};
-use twixt_testkit::{Peer, test};
+use twixt_testkit::{Peer, call, test};
 
 #[path = "support/topics.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod topics;
 
-use topics::{Topic, kind};
+use topics::{Topic, in_ms, kind, receive};
 
 fn rounds(usual: u64) -> u64 {
     std::env::var("TWIXT_TEST_ROUNDS").ok().map_or(usual, |rounds| rounds.parse().unwrap())
 }
 
+fn meeting(topic: &Topic) -> Options {
+    topic.options().capacity(Capacity::Zero)
+}
+
 fn publisher(topic: &Topic) -> Publisher {
-    Publisher::open(&Topic::name(), &topic.options().capacity(Capacity::Zero)).unwrap()
+    Publisher::open(&Topic::name(), &meeting(topic)).unwrap()
 }
 
 fn subscriber(topic: &Topic) -> Subscriber {
-    Subscriber::open(&Topic::name(), &topic.options().capacity(Capacity::Zero)).unwrap()
+    Subscriber::open(&Topic::name(), &meeting(topic)).unwrap()
 }
 
 /// Up to some hundred microseconds, other ones each time.
@@ -177,4 +181,160 @@ fn an_invitation_is_for_one_message() {
     publisher.try_publish(b"the one").unwrap();
     assert_eq!(subscriber.try_receive().unwrap().to_vec().unwrap(), b"the one");
     assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn without_capacity_publishing_is_over_when_all_have_it() {
+    let test = test!();
+    test.role("publisher", |peer| {
+        let topic = Topic::of(peer);
+        let publisher = publisher(&topic);
+        peer.say("there");
+        while peer.hear() == "publish" {
+            publisher.publish(b"x").unwrap();
+            peer.say("met");
+        }
+    });
+    test.role("subscriber", |peer| {
+        let mut subscriber = Topic::of(peer).subscriber();
+        peer.say("there");
+        while peer.hear() == "receive" {
+            assert_eq!(receive(&mut subscriber), b"x");
+            assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+            peer.say("has it");
+        }
+    });
+    let topic = Topic::new();
+    let publisher = publisher(&topic);
+    // Nobody is there.
+    assert_eq!(kind(publisher.try_publish(b"never")), ErrorKind::WouldBlock);
+    assert_eq!(kind(publisher.publish_wait(b"never", in_ms(10))), ErrorKind::TimedOut);
+    drop(publisher);
+    let mut child = test.child("publisher").arg(topic.arg()).spawn();
+    child.expect("there");
+    child.tell("publish");
+    child.wait_until_blocked_in(&[call::FUTEX]);
+    // Whoever comes while it waits has the message; and not what was given up.
+    let mut first = topic.subscriber();
+    assert_eq!(receive(&mut first), b"x");
+    assert_eq!(kind(first.try_receive()), ErrorKind::WouldBlock);
+    child.expect("met");
+    // All have it, or nobody.
+    let mut second = test.child("subscriber").arg(topic.arg()).spawn();
+    second.expect("there");
+    child.tell("publish");
+    child.wait_until_blocked_in(&[call::FUTEX]);
+    assert_eq!(kind(first.receive_wait(in_ms(30))), ErrorKind::TimedOut);
+    second.tell("receive");
+    second.wait_until_blocked_in(&[call::FUTEX]);
+    assert_eq!(receive(&mut first), b"x");
+    second.expect("has it");
+    child.expect("met");
+    assert_eq!(kind(first.try_receive()), ErrorKind::WouldBlock);
+    // One leaves instead, or dies.
+    for dies in [false, true] {
+        child.tell("publish");
+        child.wait_until_blocked_in(&[call::FUTEX]);
+        assert_eq!(kind(first.receive_wait(in_ms(30))), ErrorKind::TimedOut);
+        if dies {
+            second.kill();
+        } else {
+            second.tell("leave");
+            second.succeed();
+        }
+        assert_eq!(receive(&mut first), b"x");
+        child.expect("met");
+        second = test.child("subscriber").arg(topic.arg()).spawn();
+        second.expect("there");
+    }
+    second.kill();
+    child.succeed();
+}
+
+#[test]
+fn without_capacity_what_fails_reaches_nobody() {
+    let test = test!();
+    test.role("subscriber", |peer| {
+        let mut subscriber = Topic::of(peer).subscriber();
+        peer.say("there");
+        let (mut next, mut tries) = (0, 0);
+        loop {
+            // Coming and going all the time, at last with more patience.
+            let patience = Duration::from_micros(tries % 700 + if tries < 2000 { 0 } else { 200_000 });
+            match subscriber.receive_wait(Wait::until(Deadline::after(patience))) {
+                Ok(message) => {
+                    let number = u64::from_le_bytes(message.to_vec().unwrap().try_into().unwrap());
+                    if number == u64::MAX {
+                        break;
+                    }
+                    peer.say(&number.to_string());
+                    assert!(number >= next, "{number} after {next}");
+                    next = number + 1;
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}"),
+            }
+            tries += 1;
+        }
+        peer.say("the end");
+    });
+    let topic = Topic::new();
+    let publisher = publisher(&topic);
+    let mut children: Vec<_> = (0..2).map(|_| test.child("subscriber").arg(topic.arg()).spawn()).collect();
+    for child in &mut children {
+        child.expect("there");
+    }
+    let mut sent = Vec::new();
+    for number in 0..1000_u64 {
+        let wait = Wait::until(Deadline::after(Duration::from_micros(number * 7 % 1500)));
+        match publisher.publish_wait(&number.to_le_bytes(), wait) {
+            Ok(()) => sent.push(number),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}"),
+        }
+    }
+    publisher.publish(&u64::MAX.to_le_bytes()).unwrap();
+    for child in &mut children {
+        for number in &sent {
+            child.expect(&number.to_string());
+        }
+        child.expect("the end");
+    }
+    for child in children {
+        child.succeed();
+    }
+}
+
+#[test]
+fn without_capacity_who_polls_waits() {
+    let test = test!();
+    test.role("publisher", |peer| {
+        let topic = Topic::of(peer);
+        let publisher = publisher(&topic);
+        for number in 0..3_u8 {
+            peer.hear();
+            publisher.publish(&[number]).unwrap();
+            peer.say("met");
+        }
+    });
+    let topic = Topic::new();
+    let mut child = test.child("publisher").arg(topic.arg()).spawn();
+    let mut subscriber = subscriber(&topic);
+    subscriber.doorbell().unwrap();
+    for number in 0..3 {
+        child.tell("publish");
+        // It comes in its own time, and rings.
+        loop {
+            let bell = subscriber.doorbell().unwrap();
+            let mut polled = [rustix::event::PollFd::new(&bell, rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut polled, None).unwrap();
+            match subscriber.try_receive() {
+                Ok(message) => {
+                    assert_eq!(message.to_vec().unwrap(), [number]);
+                    break;
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+            }
+        }
+        child.expect("met");
+    }
+    child.succeed();
 }

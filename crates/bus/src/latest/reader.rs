@@ -15,7 +15,7 @@ use crate::segment::{HEADER, Own, Peer, What, bell_of, draw, header, pinned_late
 use crate::site::{Options, Site};
 use crate::sync::Ordering;
 use crate::topic::Left;
-use crate::wait::{Patience, Place, Stopped, Waiting};
+use crate::wait::{Ended, Patience, Place, Waiting};
 use crate::words::{View, WORD, Words};
 
 use super::state::{Cost, Failed, Glance, Request, Shape, control};
@@ -214,12 +214,7 @@ impl LatestReader {
         );
         self.patience = patience;
         self.counters[page::PARKS].store(self.patience.parks, Ordering::Relaxed);
-        found.unwrap_or_else(|ended| {
-            Err(match ended {
-                Ended::Error(error) => error,
-                Ended::Stopped(stopped) => stopped.error("read", &self.site.object),
-            })
-        })
+        found.unwrap_or_else(|ended: Ended| Err(ended.into_error("read", &self.site.object)))
     }
 
     /// As [`wait_for_newer`](Self::wait_for_newer), until `deadline`.
@@ -449,18 +444,6 @@ fn take_page(site: &Site) -> Result<(Own, usize)> {
         current: Some(MOST_READERS as u64),
         needed: None,
     }))
-}
-
-/// Why a wait ended.
-enum Ended {
-    Stopped(Stopped),
-    Error(Error),
-}
-
-impl From<Stopped> for Ended {
-    fn from(stopped: Stopped) -> Self {
-        Self::Stopped(stopped)
-    }
 }
 
 impl Drop for LatestReader {

@@ -18,7 +18,7 @@ use crate::ring::consumer::Consumer as Follower;
 use crate::segment::{Own, Peer, What, bell_of, header, pinned_lately};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::Ordering;
-use crate::wait::{Patience, Place, Stopped, Waiting};
+use crate::wait::{Ended, Patience, Place, Waiting};
 use crate::words::{Foreign, Words};
 
 use super::aside::Aside;
@@ -391,11 +391,7 @@ impl Consumer {
             },
         );
         self.count(page::PARKS, patience.parks - parks);
-        match found {
-            Ok(found) => found,
-            Err(Ended::Error(error)) => Err(error),
-            Err(Ended::Stopped(stopped)) => Err(stopped.error(RECEIVE, &self.site.object)),
-        }
+        found.unwrap_or_else(|ended: Ended| Err(ended.into_error(RECEIVE, &self.site.object)))
     }
 
     /// Looks whether there is something, and puts it into the basket.
@@ -699,18 +695,6 @@ pub(super) fn source(site: &Site, index: usize) -> Result<Option<Source>> {
         peer,
         is_banned: Cell::new(false),
     }))
-}
-
-/// Why a wait ended.
-enum Ended {
-    Stopped(Stopped),
-    Error(Error),
-}
-
-impl From<Stopped> for Ended {
-    fn from(stopped: Stopped) -> Self {
-        Self::Stopped(stopped)
-    }
 }
 
 /// Nanoseconds of the monotonic clock, a few milliseconds late and for a few nanoseconds.

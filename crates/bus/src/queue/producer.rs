@@ -21,7 +21,7 @@ use crate::ring::producer::{Producer as Ring, Slot};
 use crate::segment::{Own, bell_of};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::{AtomicU64, Ordering};
-use crate::wait::{Patience, Place, Stopped, Waiting};
+use crate::wait::{Ended, Patience, Place, Waiting};
 use crate::words::{Words, copy_in};
 
 use super::claim::State;
@@ -373,7 +373,7 @@ impl Producer {
         } else {
             self.say_gate(None);
         }
-        found.map_err(|ended| ended.into_error(&self.site))
+        found.map_err(|ended| ended.into_error(SEND, &self.site.object))
     }
 
     /// Reserves memory for a message of an unbounded queue, within its budget, and gives back what was acknowledged.
@@ -474,7 +474,7 @@ impl Producer {
                 let why = "no consumer takes it at once";
                 Err(refused(SEND, &self.site.object, ErrorKind::WouldBlock, why))
             }
-            ended => Err(ended.into_error(&self.site)),
+            ended => Err(ended.into_error(SEND, &self.site.object)),
         }
     }
 }
@@ -540,27 +540,6 @@ impl Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.producer.ring_filled();
-    }
-}
-
-/// Why a wait ended.
-enum Ended {
-    Stopped(Stopped),
-    Error(Error),
-}
-
-impl From<Stopped> for Ended {
-    fn from(stopped: Stopped) -> Self {
-        Self::Stopped(stopped)
-    }
-}
-
-impl Ended {
-    fn into_error(self, site: &Site) -> Error {
-        match self {
-            Self::Error(error) => error,
-            Self::Stopped(stopped) => stopped.error(SEND, &site.object),
-        }
     }
 }
 

@@ -15,11 +15,11 @@ use crate::segment::{HEADER, Own, Peer, What};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::Ordering;
 use crate::topic::{Event, Left, Publisher, Sample, Subscriber, SubscriberOptions};
-use crate::wait::{Patience, Place, Waiting};
+use crate::wait::{Ended, Patience, Place, Waiting};
 use crate::words::WORD;
 
 use super::connection::{Connection, Direction, End, READY};
-use super::listener::{Ended, is_there, open_site, tell};
+use super::listener::{is_there, open_site, tell};
 
 /// An end of a connection: messages go to and fro, each direction in order.
 ///

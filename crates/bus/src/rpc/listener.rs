@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use twixt_address::BusName;
-use twixt_os::{Deadline, Error, ErrorKind, Maker, Result, Wait};
+use twixt_os::{Deadline, ErrorKind, Maker, Result, Wait};
 
 use crate::barrier;
 use crate::doorbell::{self, Doorbell};
@@ -16,7 +16,7 @@ use crate::place::Kind;
 use crate::segment::{HEADER, Own, Peer, What, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::topic::{Publisher, Subscriber, SubscriberOptions};
-use crate::wait::{Patience, Place, Stopped, Waiting};
+use crate::wait::{Ended, Patience, Place, Waiting};
 use crate::words::WORD;
 
 use super::Link;
@@ -170,12 +170,7 @@ impl Listener {
             },
         );
         self.patience = patience;
-        found.unwrap_or_else(|ended| {
-            Err(match ended {
-                Ended::Error(error) => error,
-                Ended::Stopped(stopped) => stopped.error("accept from", &self.site.object),
-            })
-        })
+        found.unwrap_or_else(|ended: Ended| Err(ended.into_error("accept from", &self.site.object)))
     }
 
     /// A descriptor that is readable when somebody may want to be connected, for `poll(2)` and its like: after it was, accept
@@ -368,33 +363,6 @@ pub(super) fn tell(site: &Site) {
 
 fn bell_path(site: &Site) -> std::path::PathBuf {
     site.directory.join("l0.bell")
-}
-
-/// Why a wait ended.
-pub(super) enum Ended {
-    Stopped(Stopped),
-    Error(Error),
-}
-
-impl Ended {
-    pub(super) fn into_error(self, operation: &'static str, object: &twixt_os::Object) -> Error {
-        match self {
-            Self::Error(error) => error,
-            Self::Stopped(stopped) => stopped.error(operation, object),
-        }
-    }
-}
-
-impl From<Error> for Ended {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<Stopped> for Ended {
-    fn from(stopped: Stopped) -> Self {
-        Self::Stopped(stopped)
-    }
 }
 
 impl Drop for Listener {

@@ -4,29 +4,32 @@ use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use twixt_address::BusName;
-use twixt_os::making::reserve_error;
-use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Mechanism, Result, Wait};
+use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
 
 use crate::barrier::{self, Light};
-use crate::bell::LONGEST;
 use crate::doorbell::Doorbell;
-use crate::error::{fault, is_want, refused};
+use crate::error::{is_want, refused};
 use crate::place::Kind;
+use crate::ring::CONTROL;
 use crate::ring::backing::Backing;
 use crate::ring::frame::Flags;
 use crate::ring::producer::{Producer, Slot};
-use crate::ring::{CONTROL, distance};
 use crate::segment::{Own, What, bell_of, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::AtomicU64;
-use crate::wait::{Patience, Place, Stopped, Waiting};
+use crate::wait::{Patience, Waiting};
 use crate::words::{Foreign, copy_in};
 
-use super::followed::{Followers, Least};
-use super::{Flow, Loan, MOST_PUBLISHERS, page, segment};
+use super::followed::Followers;
+use super::{Flow, Loan, MOST_PUBLISHERS, segment};
+
+mod batch;
+mod meeting;
+mod room;
+
+pub use batch::Batch;
 
 /// From how many bytes on a message is shown while it is still being written.
 pub(crate) const FLOWS: usize = 32 << 10;
@@ -415,147 +418,6 @@ impl Publisher {
             .with_advice("open it anew after the fork"))
     }
 
-    /// Finds out that there is room, or waits until there is.
-    #[cold]
-    #[inline(never)]
-    fn make_room(&self, len: usize, flags: Flags, wait: &Wait) -> Result<()> {
-        let wait = *wait;
-        if let Err(why) = self.producer.check() {
-            return Err(fault("publish to", &self.site.object, why));
-        }
-        let attempt = |followers: &Followers| {
-            let head = self.producer.head();
-            self.producer.allow(match followers.least(head) {
-                _ if self.keeps.get() => self.producer.origin(),
-                Least::Position(position) => position,
-                Least::Nobody => head,
-            });
-            self.producer.has_room(len, flags).then_some(())
-        };
-        if self.site.charter.capacity == Capacity::Zero {
-            return self.be_invited(len, flags, wait);
-        }
-        if let Some(backing) = &mut *self.backing.borrow_mut() {
-            return self.make_memory(backing, len, flags);
-        }
-        if attempt(&self.followers.borrow()).is_some() {
-            return Ok(());
-        }
-        if self.followers.borrow().copy_out(&self.site, self.index, &self.producer)
-            && attempt(&self.followers.borrow()).is_some()
-        {
-            return Ok(());
-        }
-        // Those that have died keep nobody from publishing, not even those that do not wait.
-        if self.patience.borrow_mut().is_due() {
-            self.followers.borrow_mut().bury(&self.site);
-            if let Some(error) = self.miss(&self.followers.borrow()) {
-                return Err(error);
-            }
-            if attempt(&self.followers.borrow()).is_some() {
-                return Ok(());
-            }
-        }
-        // Nobody but the one who would wait can make room.
-        let is_lent_out = |followers: &Followers| {
-            let head = self.producer.head();
-            let lacks_nobody = match followers.least(head) {
-                Least::Position(position) => distance(head, position) >= 0,
-                Least::Nobody => true,
-            };
-            (self.lent.get() > 0 && lacks_nobody).then(|| {
-                let why = "loans take up all of its ring";
-                refused("publish to", &self.site.object, ErrorKind::WouldBlock, why)
-            })
-        };
-        if let Some(error) = is_lent_out(&self.followers.borrow()) {
-            return Err(error);
-        }
-        if wait.is_never() {
-            self.refused.set(len);
-            let why = "its ring is full";
-            return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
-        }
-        // Subscribers may sleep on what was published and not yet rung for.
-        self.ring();
-        self.wait_until(wait, |followers| {
-            let gone = self.miss(followers).map(Err);
-            gone.or_else(|| attempt(followers).map(Ok)).or_else(|| is_lent_out(followers).map(Err))
-        })?
-    }
-
-    /// Reserves memory for a message of an unbounded topic, within its budget, and gives back what everybody has received.
-    fn make_memory(&self, backing: &mut Backing, len: usize, flags: Flags) -> Result<()> {
-        let mut followers = self.followers.borrow_mut();
-        if self.patience.borrow_mut().is_due() {
-            followers.bury(&self.site);
-        }
-        let head = self.producer.head();
-        let least = || match followers.least(head) {
-            Least::Position(position) => position,
-            Least::Nobody => head,
-        };
-        self.producer.allow(least());
-        if !self.producer.has_room(len, flags) && followers.copy_out(&self.site, self.index, &self.producer) {
-            self.producer.allow(least());
-        }
-        let has_room = self.producer.has_room(len, flags);
-        let (least, end) = (least(), self.producer.end_of(len, flags));
-        backing.release(self.own.file(), least);
-        let covered = if has_room { backing.cover(self.own.file(), end) } else { Ok(()) };
-        // Whatever came of that, nothing is written where there is no memory.
-        self.producer.limit_to(backing.covered());
-        covered.map_err(|errno| {
-            let needed = backing.bytes();
-            reserve_error(Mechanism::Bus, "publish to", self.site.object.clone(), errno, needed)
-        })?;
-        if has_room {
-            return Ok(());
-        }
-        let budget = self.producer.geometry().bytes() as u64;
-        let why = format!("{budget} bytes wait for a subscriber already");
-        Err(refused("publish to", &self.site.object, ErrorKind::LimitReached, why).with_limit(Limit {
-            name: "?budget",
-            current: Some(budget),
-            needed: None,
-        }))
-    }
-
-    /// Waits for what subscribers do.
-    fn wait_until<T>(&self, wait: Wait, look: impl Fn(&Followers) -> Option<T>) -> Result<T> {
-        let shares_cpu = self.followers.borrow().share_cpu();
-        let place = Place { bell: &self.site.hints.room, hints: &self.site.hints, shares_cpu };
-        let found = self.patience.borrow_mut().wait(
-            &place,
-            wait,
-            || {
-                let mut followers = self.followers.borrow_mut();
-                if self.roster.get() != self.site.hints.roster()
-                    && let Err(error) = self.see(&mut followers)
-                {
-                    return Some(Err(error));
-                }
-                match self.miss(&followers) {
-                    Some(error) => Some(Err(error)),
-                    None => look(&followers).map(Ok),
-                }
-            },
-            || {
-                self.site.check("publish to").map_err(Ended::Error)?;
-                if let Err(why) = self.producer.check() {
-                    return Err(Ended::Error(fault("publish to", &self.site.object, why)));
-                }
-                let mut followers = self.followers.borrow_mut();
-                followers.bury(&self.site);
-                match self.miss(&followers) {
-                    Some(error) => Err(Ended::Error(error)),
-                    None => Ok(look(&followers).map(Ok)),
-                }
-            },
-        );
-        found.map_err(|ended: Ended| ended.into_error(self, "publish to"))?
-    }
-
     /// Publishes a slot; with no capacity, waits until all have it.
     #[inline(always)]
     fn finish(&self, slot: Slot, wait: &Wait) -> Result<()> {
@@ -598,111 +460,6 @@ impl Publisher {
         }
         followers.ring_doorbells();
     }
-
-    /// With no capacity, waits until all subscribers wait for the message, of which there must be one at least: there is room
-    /// for one message then, and before that nobody sees anything of it.
-    #[cold]
-    fn be_invited(&self, len: usize, flags: Flags, wait: Wait) -> Result<()> {
-        if self.lent.get() > 0 {
-            let why = "a loan has the room for the one message that is waited for";
-            return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
-        }
-        let head = self.producer.head();
-        let is_invited = |followers: &Followers| {
-            followers.invite(head).then(|| {
-                let mut cursors = self.invited_by.borrow_mut();
-                cursors.clear();
-                cursors.extend(followers.cursors());
-            })
-        };
-        if self.patience.borrow_mut().is_due() {
-            self.followers.borrow_mut().bury(&self.site);
-        }
-        // Not in a statement of its own: what invites is not borrowed while it is waited.
-        let is_met = is_invited(&self.followers.borrow()).is_some();
-        if !is_met {
-            if wait.is_never() {
-                self.refused.set(len);
-                let why = "not all who receive from it wait for a message, or nobody receives from it";
-                return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
-            }
-            // Subscribers may sleep on what was published and not yet rung for.
-            self.ring();
-            self.wait_until(wait, is_invited)?;
-        }
-        self.producer.allow(head);
-        // For this message alone.
-        self.producer.limit_to(self.producer.end_of(len, flags));
-        Ok(())
-    }
-
-    /// With no capacity, waits until all subscribers have the message. They waited for it, so that it is theirs even if this one
-    /// cannot wait for them: who has just given up finds it the next time.
-    #[cold]
-    fn meet(&self, wait: &Wait) -> Result<()> {
-        let wait = *wait;
-        let head = self.producer.head();
-        let met = |followers: &Followers| {
-            let is_over = match followers.least(head) {
-                Least::Position(position) => distance(head, position) >= 0,
-                Least::Nobody => self.was_received(head),
-            };
-            is_over.then_some(())
-        };
-        let is_met = met(&self.followers.borrow()).is_some();
-        let outcome = if is_met {
-            Ok(())
-        } else if wait.is_never() {
-            Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, "nobody has received it"))
-        } else {
-            self.wait_until(wait, met)
-        };
-        let has_been_received =
-            outcome.is_err() && (self.was_received(head) || self.followers.borrow().have_received(head));
-        // Whoever comes from now on has nothing to do with it.
-        self.producer.meet();
-        match outcome {
-            Err(_) if has_been_received => Ok(()),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) =>
-            {
-                self.leave_it_to_those_who_are_there(head, error)
-            }
-            outcome => outcome,
-        }
-    }
-
-    /// That it is received if anybody lives who can, and otherwise was not sent.
-    #[cold]
-    fn leave_it_to_those_who_are_there(&self, head: u64, error: Error) -> Result<()> {
-        // Pairs with the fence of whoever joins: it is seen here, or sees where it begins.
-        barrier::heavy();
-        let mut followers = self.followers.borrow_mut();
-        // Whoever is seen here and joins just now begins before the message or behind it, and says so in a moment, unless it
-        // is stopped.
-        let end = Deadline::after(LONGEST);
-        let is_somebodys = loop {
-            followers.bury(&self.site);
-            self.see(&mut followers)?;
-            match followers.will_receive(head) {
-                None if !end.has_passed() => std::thread::sleep(Duration::from_micros(100)),
-                known => break known == Some(true),
-            }
-        };
-        // Who was to receive it may have done so meanwhile.
-        if is_somebodys || self.was_received(head) { Ok(()) } else { Err(error) }
-    }
-
-    /// Whether one of those who waited for the message before a position has it, be it that it has left with it.
-    fn was_received(&self, head: u64) -> bool {
-        self.invited_by.borrow().iter().any(|cursor| {
-            // Acquire: as in `Followers::least`.
-            page::position(cursor.acquire(0), head).is_some_and(|position| distance(head, position) >= 0)
-        })
-    }
 }
 
 /// Where the payload begins: with the header, or at a line of its own if it is large.
@@ -721,63 +478,6 @@ impl Drop for Unfilled<'_> {
     #[cold]
     fn drop(&mut self) {
         self.publisher.producer.give_up(self.slot);
-    }
-}
-
-/// Messages that are published one after the other, with one look at who sleeps.
-#[derive(Debug)]
-pub struct Batch<'p> {
-    publisher: &'p Publisher,
-}
-
-impl Batch<'_> {
-    /// As [`Publisher::publish_wait`].
-    ///
-    /// # Errors
-    /// As [`Publisher::publish_wait`].
-    pub fn publish(&mut self, message: &[u8], wait: Wait) -> Result<()> {
-        self.publish_with(message.len(), wait, |room| copy_in(room, message))
-    }
-
-    /// As [`Publisher::publish_with`].
-    ///
-    /// # Errors
-    /// As [`Publisher::publish_with`].
-    #[inline(always)]
-    pub fn publish_with(&mut self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
-        let slot = self.publisher.reserve(len, Flags::empty(), &wait)?;
-        let unfilled = Unfilled { publisher: self.publisher, slot };
-        fill(self.publisher.producer.payload(slot));
-        core::mem::forget(unfilled);
-        self.publisher.producer.publish(slot);
-        Ok(())
-    }
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        self.publisher.ring();
-    }
-}
-
-/// Why a wait ended.
-enum Ended {
-    Stopped(Stopped),
-    Error(Error),
-}
-
-impl From<Stopped> for Ended {
-    fn from(stopped: Stopped) -> Self {
-        Self::Stopped(stopped)
-    }
-}
-
-impl Ended {
-    fn into_error(self, publisher: &Publisher, operation: &'static str) -> Error {
-        match self {
-            Self::Error(error) => error,
-            Self::Stopped(stopped) => stopped.error(operation, &publisher.site.object),
-        }
     }
 }
 

@@ -16,14 +16,13 @@ use crate::ring::distance;
 use crate::segment::{Own, What, bell_of, header, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::Ordering;
-use crate::wait::{Patience, Stopped, Waiting};
+use crate::wait::{Ended, Patience, Stopped, Waiting};
 use crate::words::Words;
 
 mod following;
 mod waiting;
 
 use following::{Standing, Track};
-use waiting::Ended;
 
 use super::sample::Fate;
 use super::spill;

@@ -11,10 +11,10 @@ use crate::ring::{CONTROL, distance};
 use crate::segment::{Peer, What, header, is_still, pinned};
 use crate::site::Capacity;
 use crate::sync::Ordering;
+use crate::wait::Ended;
 
 use super::super::spill::{self, Spilled};
 use super::super::{MOST_PUBLISHERS, Slow, page, segment};
-use super::waiting::Ended;
 use super::{Left, Next, Subscriber};
 
 /// A publisher as a subscriber sees it.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use twixt_os::{Errno, Error, Result, Wait};
+use twixt_os::{Errno, Result, Wait};
 
 use crate::barrier;
 use crate::error::kernel;
@@ -11,7 +11,7 @@ use crate::ring::consumer::Look;
 use crate::segment::bell_of;
 use crate::site::Capacity;
 use crate::sync::{Ordering, relax};
-use crate::wait::{FIRST, Place, Stopped};
+use crate::wait::{Ended, FIRST, Place};
 
 use super::super::{cursor, page};
 use super::following::Standing;
@@ -151,10 +151,7 @@ impl Subscriber {
         self.revoke();
         self.patience = patience;
         self.counters[page::PARKS].store(self.patience.parks, Ordering::Relaxed);
-        next.map_err(|ended: Ended| match ended {
-            Ended::Error(error) => error,
-            Ended::Stopped(stopped) => stopped.error("receive from", &self.site.object),
-        })
+        next.map_err(|ended: Ended| ended.into_error("receive from", &self.site.object))
     }
 
     /// What there is. The publisher of a stream gets ahead before it is looked: but what is there is found.
@@ -165,17 +162,5 @@ impl Subscriber {
             }
         }
         self.look()
-    }
-}
-
-/// Why a wait ended.
-pub(super) enum Ended {
-    Stopped(Stopped),
-    Error(Error),
-}
-
-impl From<Stopped> for Ended {
-    fn from(stopped: Stopped) -> Self {
-        Self::Stopped(stopped)
     }
 }
