@@ -27,7 +27,7 @@ mod kills;
 #[path = "support/messages.rs"]
 mod messages;
 
-use kills::{Told, alone, points, sweep};
+use kills::{Told, alone, sweep};
 use messages::{Dice, in_ms, kind, message, names, read};
 
 /// Small, so that positions soon come again.
@@ -650,18 +650,7 @@ struct Tally {
     maybe_done: u64,
 }
 
-#[test]
-fn killed_at_random() {
-    let _alone = alone();
-    at_random(&test!(), points(40));
-}
-
-#[test]
-#[ignore = "thousands of kills take minutes"]
-fn killed_at_random_thousands_of_times() {
-    let _alone = alone();
-    at_random(&test!().unwatched(), points(3000));
-}
+kills_at_random!(at_random);
 
 /// Sleepers anywhere in what they do: their places are theirs, what they have in hand is, and what they send comes when they wake.
 #[test]

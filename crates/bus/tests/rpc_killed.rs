@@ -23,7 +23,7 @@ mod kills;
 #[path = "support/messages.rs"]
 mod messages;
 
-use kills::{Told, alone, points, sweep};
+use kills::{Told, alone, sweep};
 use messages::{Dice, in_ms, kind, message, names, read};
 
 fn name() -> BusName {
@@ -402,18 +402,7 @@ fn at_random(test: &Test, kills: u64) {
     );
 }
 
-#[test]
-fn killed_at_random() {
-    let _alone = alone();
-    at_random(&test!(), points(40));
-}
-
-#[test]
-#[ignore = "thousands of kills take minutes"]
-fn killed_at_random_thousands_of_times() {
-    let _alone = alone();
-    at_random(&test!().unwatched(), points(3000));
-}
+kills_at_random!(at_random);
 
 /// A listener that sleeps keeps those waiting that want to be connected, and they are connected when it wakes.
 #[test]

@@ -424,18 +424,7 @@ fn at_random(test: &Test, kills: u64) {
     println!("{kills} kills, {received} messages, {broken} were never finished");
 }
 
-#[test]
-fn killed_at_random() {
-    let _alone = alone();
-    at_random(&test!(), points(40));
-}
-
-#[test]
-#[ignore = "thousands of kills take minutes"]
-fn killed_at_random_thousands_of_times() {
-    let _alone = alone();
-    at_random(&test!().unwatched(), points(3000));
-}
+kills_at_random!(at_random);
 
 #[test]
 fn a_sleeper_is_not_taken_for_dead() {

@@ -153,3 +153,21 @@ macro_rules! sweeps {
         )*
     };
 }
+
+/// A test of some kills at random, and one of thousands that is run when asked for.
+macro_rules! kills_at_random {
+    ($storm:ident) => {
+        #[test]
+        fn killed_at_random() {
+            let _alone = kills::alone();
+            $storm(&test!(), kills::points(40));
+        }
+
+        #[test]
+        #[ignore = "thousands of kills take minutes"]
+        fn killed_at_random_thousands_of_times() {
+            let _alone = kills::alone();
+            $storm(&test!().unwatched(), kills::points(3000));
+        }
+    };
+}
