@@ -51,14 +51,19 @@ fn pin(cpu: usize) {
 
 /// Whether all words are the number.
 fn check(subscriber: &mut Subscriber, number: u64) -> twixt_os::Result<()> {
-    let mut differences = [0; 8];
+    let (mut differences, mut rest) = ([0; 8], 0);
     subscriber.receive()?.read_lines(|line| {
-        for (difference, word) in differences.iter_mut().zip(line) {
-            *difference |= word ^ number;
+        // A length that is known stays in the processor's vectors, which one that is not would have to leave.
+        if let Ok(line) = <&[u64; 8]>::try_from(line) {
+            for (difference, word) in differences.iter_mut().zip(line) {
+                *difference |= word ^ number;
+            }
+        } else {
+            rest |= line.iter().fold(0, |all, word| all | (word ^ number));
         }
     })?;
     // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
-    assert_eq!(differences.iter().fold(0, |all, it| all | it), 0);
+    assert_eq!(differences.iter().fold(rest, |all, it| all | it), 0);
     Ok(())
 }
 

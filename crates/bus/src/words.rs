@@ -125,20 +125,6 @@ impl Foreign {
         word
     }
 
-    /// Eight words, of which those of lower index came eight at a time.
-    #[inline(always)]
-    pub(crate) fn line(&self, index: usize) -> Option<Line<'_>> {
-        self.0.as_chunks().0.get(index).map(|words| Line { words })
-    }
-
-    /// Has a line fetched that is read soon, if it is there.
-    #[inline(always)]
-    pub(crate) fn fetch(&self, line: usize) {
-        if let Some(Line { words }) = self.line(line) {
-            vectors::fetch(&words[0]);
-        }
-    }
-
     /// A part of them, from word `start` on.
     #[cfg(any(test, twixt_loom))]
     pub(crate) fn part(&self, start: usize, len: usize) -> Option<Self> {
@@ -159,17 +145,89 @@ impl Foreign {
     }
 }
 
+/// A power of two of lines of eight words: any number says a line, by its lower bits, so that no access needs a check.
+#[derive(Clone)]
+pub(crate) struct Lines<W> {
+    words: W,
+    /// The number of the last one.
+    last: usize,
+}
+
+/// The words of a line.
+const LINE: usize = 8;
+
+impl Lines<Words> {
+    /// Of all of the words; `None` if they are not so many.
+    pub(crate) fn own(words: Words) -> Option<Self> {
+        last_line(words.len).map(|last| Self { words, last })
+    }
+
+    /// The line of that number.
+    #[inline(always)]
+    pub(crate) fn line(&self, number: u64) -> &[AtomicU64; LINE] {
+        line(&self.words, number, self.last)
+    }
+
+    /// Has a line fetched that is written soon.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, number: u64) {
+        vectors::fetch_to_write(&self.line(number)[0]);
+    }
+}
+
+impl Lines<Foreign> {
+    /// As [`own`](Lines::own), for reading.
+    pub(crate) fn foreign(words: Foreign) -> Option<Self> {
+        last_line(words.len()).map(|last| Self { words, last })
+    }
+
+    /// The line of that number.
+    #[inline(always)]
+    pub(crate) fn line(&self, number: u64) -> Line<'_> {
+        Line { words: line(&self.words.0, number, self.last) }
+    }
+
+    /// Has a line fetched that is read soon.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, number: u64) {
+        vectors::fetch(&self.line(number).words[0]);
+    }
+}
+
+impl<W> Deref for Lines<W> {
+    type Target = W;
+
+    #[inline(always)]
+    fn deref(&self) -> &W {
+        &self.words
+    }
+}
+
+fn last_line(words: usize) -> Option<usize> {
+    let lines = words / LINE;
+    (words % LINE == 0 && lines.is_power_of_two()).then(|| lines - 1)
+}
+
+#[inline(always)]
+fn line(words: &Words, number: u64, last: usize) -> &[AtomicU64; LINE] {
+    let lines = words.as_chunks().0;
+    debug_assert_eq!(lines.len(), last + 1);
+    // SAFETY: whoever made these `Lines` has counted the words, which stay as many: there are `last + 1` lines, a power of two, so
+    // that no number has more in these bits than `last`.
+    unsafe { lines.get_unchecked(number as usize & last) }
+}
+
 /// Eight words that are only loaded.
 #[derive(Clone, Copy)]
 pub(crate) struct Line<'a> {
-    words: &'a [AtomicU64; 8],
+    words: &'a [AtomicU64; LINE],
 }
 
 impl Line<'_> {
     /// One of them.
     #[inline(always)]
     pub(crate) fn load<const INDEX: usize>(self) -> u64 {
-        const { assert!(INDEX < 8) };
+        const { assert!(INDEX < LINE) };
         self.words[INDEX].load(Ordering::Relaxed)
     }
 }
@@ -223,12 +281,6 @@ impl<'a> View<'a> {
 #[inline(always)]
 pub(crate) fn copy_in(words: &[AtomicU64], bytes: &[u8]) {
     vectors::copy_in(words, bytes);
-}
-
-/// Has the line of a word fetched that is written soon.
-#[inline(always)]
-pub(crate) fn fetch_to_write(word: &AtomicU64) {
-    vectors::fetch_to_write(word);
 }
 
 #[cfg(not(twixt_loom))]

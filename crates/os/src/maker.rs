@@ -1,6 +1,6 @@
 //! The process that made a value, so that the copy of it in a forked child can tell that it is one.
 
-use twixt_sys::fork;
+use twixt_sys::fork::Mark;
 
 /// Whoever made something that is undone on drop: in every other process, dropping undoes nothing.
 ///
@@ -10,8 +10,8 @@ use twixt_sys::fork;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Maker {
-    /// The number that the process has and no descendant of it.
-    Epoch(u64),
+    /// The mark that the process has and no descendant of it.
+    Marked(Mark),
     /// Its id, where the kernel cannot wipe a page on `fork(2)`.
     Pid(u32),
 }
@@ -19,17 +19,17 @@ pub enum Maker {
 impl Maker {
     /// The process that runs. Costs no system call, after the first time.
     pub fn this() -> Self {
-        match fork::epoch() {
-            0 => Self::Pid(std::process::id()),
-            epoch => Self::Epoch(epoch),
+        match Mark::here() {
+            Some(mark) => Self::Marked(mark),
+            None => Self::Pid(std::process::id()),
         }
     }
 
     /// Whether it is the process that runs.
-    #[inline]
+    #[inline(always)]
     pub fn is_this(self) -> bool {
         match self {
-            Self::Epoch(epoch) => epoch == fork::epoch(),
+            Self::Marked(mark) => mark.is_here(),
             Self::Pid(pid) => pid == std::process::id(),
         }
     }
@@ -40,7 +40,7 @@ impl Maker {
     /// What a forked child finds in its copy: another process.
     pub fn another() -> Self {
         match Self::this() {
-            Self::Epoch(epoch) => Self::Epoch(epoch + 1),
+            Self::Marked(mark) => Self::Marked(mark.of_another()),
             Self::Pid(pid) => Self::Pid(pid + 1),
         }
     }

@@ -24,6 +24,43 @@ pub fn epoch() -> u64 {
     }
 }
 
+/// The process that runs, as one that made something remembers it.
+///
+/// Asking costs a load and a comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// Where the epoch of whoever asks stands; 0 in a forked child that has not asked for it yet.
+    word: &'static AtomicU64,
+    epoch: u64,
+}
+
+impl Mark {
+    /// Of the process that runs; `None` where [`epoch`] is 0.
+    pub fn here() -> Option<Self> {
+        let epoch = epoch();
+        EPOCH.get().filter(|_| epoch != 0).map(|word| Self { word, epoch })
+    }
+
+    /// Whether it is of the process that runs.
+    #[inline(always)]
+    pub fn is_here(self) -> bool {
+        self.word.load(Ordering::Relaxed) == self.epoch
+    }
+
+    /// What a forked child finds in its copy. For tests.
+    pub fn of_another(self) -> Self {
+        Self { epoch: self.epoch.wrapping_add(1), ..self }
+    }
+}
+
+impl PartialEq for Mark {
+    fn eq(&self, other: &Self) -> bool {
+        self.epoch == other.epoch
+    }
+}
+
+impl Eq for Mark {}
+
 /// Gives the process its epoch.
 #[cold]
 #[inline(never)]
@@ -46,11 +83,15 @@ mod tests {
         let parent = epoch();
         assert_ne!(parent, 0);
         assert_eq!(epoch(), parent);
+        let mark = Mark::here().unwrap();
+        assert!(mark.is_here());
+        assert!(!mark.of_another().is_here());
         // SAFETY: the child makes only atomic accesses before it ends.
         let child = unsafe { libc::fork() };
         if child == 0 {
+            let before = mark.is_here();
             let own = epoch();
-            let ok = own != 0 && own != parent && epoch() == own;
+            let ok = !before && !mark.is_here() && own != 0 && own != parent && epoch() == own;
             // SAFETY: ends the child without running what belongs to the parent.
             unsafe { libc::_exit(if ok { 42 } else { 1 }) };
         }

@@ -1,7 +1,7 @@
 //! The side of the ring that reads. It writes nothing: what it has read it keeps for itself, and whoever holds it says so.
 
 use crate::sync::{Ordering, fence, order};
-use crate::words::{Foreign, View, WORD};
+use crate::words::{Foreign, Lines, View, WORD};
 
 use super::frame::{About, BACK, Flags, reserved, tag};
 use super::lag::Lag;
@@ -11,7 +11,7 @@ use super::{Checkpoint, Geometry, HEADER, LINE, Life, control, distance};
 #[derive(Clone)]
 pub(crate) struct Consumer {
     geometry: Geometry,
-    ring: Foreign,
+    ring: Lines<Foreign>,
     control: Foreign,
     pub(super) position: u64,
     /// The number that comes next, once one was seen.
@@ -87,6 +87,10 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// What stands for one where there is none.
+    pub(crate) const NONE: Self =
+        Self { position: 0, sequence: 0, len: 0, words: 0, next: 0, is_below: false };
+
     /// Where the next one begins.
     #[inline(always)]
     pub(crate) fn next(&self) -> u64 {
@@ -108,10 +112,12 @@ pub(crate) enum Arrived {
 impl Consumer {
     /// Begins at a position.
     pub(crate) fn new(geometry: Geometry, ring: Foreign, words: Foreign, position: u64) -> Option<Self> {
-        let fits = ring.len() == geometry.words() && words.len() == super::CONTROL;
-        fits.then(|| Self {
+        if ring.len() != geometry.words() || words.len() != super::CONTROL {
+            return None;
+        }
+        Some(Self {
             geometry,
-            ring,
+            ring: Lines::foreign(ring)?,
             control: words,
             position,
             expected: None,
@@ -245,11 +251,36 @@ impl Consumer {
     /// Otherwise nothing is said: see [`look`](Self::look).
     #[inline(always)]
     pub(crate) fn finds(&mut self) -> bool {
-        if !self.lag.is_idle() && self.lag.is_on() && self.lag.goes_on(self.ring.load(self.lag.at())) {
+        if self.lag.is_idle() {
+            self.finds_here() && {
+                // A message has more instructions than a processor looks ahead: lines would come one or two at a time.
+                self.ring.fetch(self.position.wrapping_add(FETCHED));
+                if self.shape.lines > 1 {
+                    self.ring.fetch(self.position.wrapping_add(FETCHED + 1));
+                }
+                true
+            }
+        } else {
+            self.finds_late()
+        }
+    }
+
+    /// The same where nothing was there the last time: the producer is about to write what comes next, and is not to lose it.
+    #[inline(never)]
+    fn finds_late(&mut self) -> bool {
+        if self.lag.is_on() && self.lag.goes_on(self.ring.load(self.lag.at())) {
             return false;
         }
-        let slot = self.geometry.slot(self.position);
-        let Some(line) = self.ring.line(slot as usize) else { return false };
+        let finds = self.finds_here();
+        if finds {
+            self.lag.hits();
+        }
+        finds
+    }
+
+    #[inline(always)]
+    fn finds_here(&mut self) -> bool {
+        let line = self.ring.line(self.position);
         if line.load::<0>() != tag(self.position) {
             return false;
         }
@@ -257,20 +288,11 @@ impl Consumer {
         if order::FIND {
             fence(Ordering::Acquire);
         }
+        let slot = self.geometry.slot(self.position);
         if !self.shape.is_of(line.load::<1>()) || slot + self.shape.lines > self.geometry.lines() {
             return false;
         }
         self.sequence = line.load::<2>();
-        if !self.lag.is_idle() {
-            // It was waited for: the producer is about to write what comes next, and is not to lose it.
-            self.lag.hits();
-            return true;
-        }
-        // A message has more instructions than a processor looks ahead: lines would come one or two at a time.
-        for further in 0..self.shape.lines.min(2) {
-            let further = self.position.wrapping_add(FETCHED + further);
-            self.ring.fetch(self.geometry.slot(further) as usize);
-        }
         true
     }
 

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 
 use crate::sync::{AtomicU64, Ordering, fence, order};
-use crate::words::{Words, fetch_to_write};
+use crate::words::{Lines, Words};
 
 use super::frame::{About, Flags, lines_of, payload_at, reserved, tag};
 use super::{Checkpoint, Geometry, LINE, Life, control, distance};
@@ -13,7 +13,7 @@ use super::{Checkpoint, Geometry, LINE, Life, control, distance};
 /// It is not `Sync`: several loans may be out, but all are of one thread.
 pub(crate) struct Producer {
     geometry: Geometry,
-    ring: Words,
+    ring: Lines<Words>,
     control: Words,
     /// Where the next frame begins.
     next: Cell<u64>,
@@ -53,6 +53,15 @@ pub(crate) struct Slot {
     sequence: u64,
 }
 
+impl Slot {
+    /// The same, taken without flags: so that a compiler knows it again.
+    #[inline(always)]
+    pub(crate) fn plain(self) -> Self {
+        debug_assert_eq!(self.flags, Flags::empty());
+        Self { flags: Flags::empty(), ..self }
+    }
+}
+
 impl Producer {
     /// Begins another incarnation on a ring that nobody writes: a fresh one (all zero), or one that a producer has left or
     /// died over, of which everything that was published stays.
@@ -77,7 +86,7 @@ impl Producer {
             dropped: Cell::new(done.sequence.wrapping_sub(done.messages)),
             lent: Cell::new(0),
             done: Cell::new(done),
-            ring,
+            ring: Lines::own(ring)?,
             control: words,
         };
         producer.recover()?;
@@ -301,9 +310,10 @@ impl Producer {
     fn take(&self, position: u64, len: usize, flags: Flags, lines: u64) -> Slot {
         let next = position.wrapping_add(lines);
         // Before anybody can come there: see "why a tag is never stale".
-        self.line(next)[0].store(0, Ordering::Relaxed);
-        for further in 0..lines.min(2) {
-            fetch_to_write(&self.line(next.wrapping_add(FETCHED + further))[0]);
+        self.ring.line(next)[0].store(0, Ordering::Relaxed);
+        self.ring.fetch(next.wrapping_add(FETCHED));
+        if lines > 1 {
+            self.ring.fetch(next.wrapping_add(FETCHED + 1));
         }
         let slot = Slot {
             position,
@@ -320,22 +330,19 @@ impl Producer {
         slot
     }
 
-    /// The line of a position.
-    #[inline(always)]
-    fn line(&self, position: u64) -> &[AtomicU64; LINE as usize] {
-        &self.ring.as_chunks().0[self.geometry.slot(position) as usize]
-    }
-
     /// The words where the payload goes.
     #[inline(always)]
     pub(crate) fn payload(&self, slot: Slot) -> &[AtomicU64] {
         let at = self.geometry.word(slot.position) + payload_at(slot.flags);
-        &self.ring[at..at + slot.len.div_ceil(8)]
+        let words = self.ring.get(at..at + words_of(slot.len));
+        debug_assert!(words.is_some(), "a slot is where it was taken");
+        // Not a panic, for which a caller would have to be ready at each message.
+        words.unwrap_or(&[])
     }
 
     /// Marks a slot as lent: whatever becomes of it, those behind it can be reached.
     pub(crate) fn lend(&self, slot: Slot) {
-        let line = self.line(slot.position);
+        let line = self.ring.line(slot.position);
         self.begin_lending(slot);
         describe(line, slot);
         // Release: whoever finds the mark finds the length.
@@ -375,7 +382,7 @@ impl Producer {
     /// Publishes a slot.
     #[inline(always)]
     pub(crate) fn publish(&self, slot: Slot) {
-        let line = self.line(slot.position);
+        let line = self.ring.line(slot.position);
         if slot.flags.contains(Flags::BELOW) {
             line[3].store(slot.len as u64, Ordering::Relaxed);
         }
@@ -389,7 +396,7 @@ impl Producer {
 
     /// Shows a slot of kind `BELOW` of which nothing is written yet; it is written by [`Self::show`].
     pub(crate) fn open(&self, slot: Slot) {
-        let line = self.line(slot.position);
+        let line = self.ring.line(slot.position);
         self.begin_lending(slot);
         line[3].store(0, Ordering::Relaxed);
         describe(line, slot);
@@ -477,6 +484,12 @@ impl Producer {
     pub(crate) fn check(&self) -> Result<(), twixt_sys::Fault> {
         self.ring.check()
     }
+}
+
+/// How many words hold so many bytes, of which there are fewer than 2³¹.
+#[inline(always)]
+fn words_of(len: usize) -> usize {
+    (len + 7) / 8
 }
 
 /// Writes what the header says besides the tag.

@@ -6,7 +6,7 @@ use twixt_os::{Result, Wait};
 
 use crate::ring::frame::Flags;
 use crate::ring::producer::Slot;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::AtomicU64;
 use crate::words::{View, WORD, copy_in};
 
 use super::Publisher;
@@ -174,5 +174,3 @@ impl fmt::Debug for Flow<'_> {
             .finish_non_exhaustive()
     }
 }
-
-const _: Ordering = Ordering::Relaxed;

@@ -218,7 +218,7 @@ impl Publisher {
     /// As [`publish_wait`](Self::publish_wait); then `fill` was not called.
     #[inline(always)]
     pub fn publish_with(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
-        let slot = self.reserve(len, Flags::empty(), &wait)?;
+        let slot = self.reserve(len, Flags::empty(), &wait)?.plain();
         let unfilled = Unfilled { publisher: self, slot };
         fill(self.producer.payload(slot));
         core::mem::forget(unfilled);
@@ -475,10 +475,17 @@ struct Unfilled<'p> {
 }
 
 impl Drop for Unfilled<'_> {
-    #[cold]
+    // Inline, so that a slot need not be in memory for the sake of a panic.
+    #[inline(always)]
     fn drop(&mut self) {
-        self.publisher.producer.give_up(self.slot);
+        give_up(self.publisher, self.slot);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn give_up(publisher: &Publisher, slot: Slot) {
+    publisher.producer.give_up(slot);
 }
 
 /// Takes a place in a topic: one whose holder has gone, with what it has published, or a fresh one.

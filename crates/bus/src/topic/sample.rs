@@ -56,12 +56,12 @@ impl<'s> Sample<'s> {
     /// The bytes of the message.
     #[inline]
     pub fn len(&self) -> usize {
-        self.subscriber.consumer().hand().len
+        self.subscriber.hand().len
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.subscriber.consumer().hand().len == 0
+        self.subscriber.hand().len == 0
     }
 
     /// Who published it: the place that it has in the topic.
@@ -71,12 +71,12 @@ impl<'s> Sample<'s> {
 
     /// The number that its publisher gave it: one more for each.
     pub fn sequence(&self) -> u64 {
-        self.subscriber.consumer().hand().sequence
+        self.subscriber.hand().sequence
     }
 
     /// Where it begins in its publisher's ring, counted in lines of 64 bytes since that was made: no other of its has the same.
     pub fn position(&self) -> u64 {
-        self.subscriber.consumer().position()
+        self.subscriber.hand().position
     }
 
     /// Copies the message out, all of it, into the first bytes of `into`, and says how many it has. One that is still being
@@ -150,8 +150,7 @@ impl<'s> Sample<'s> {
     /// As [`read`](Self::read).
     #[inline]
     pub fn first_word(&mut self) -> Result<u64> {
-        let consumer = self.subscriber.consumer();
-        let word = consumer.payload(consumer.hand()).load(0);
+        let word = self.subscriber.consumer().map_or(0, |it| it.payload(it.hand()).load(0));
         self.check()?;
         Ok(word)
     }
@@ -161,33 +160,41 @@ impl<'s> Sample<'s> {
     /// What `take` writes to is seen by nothing that is not part of the caller: it can stay in registers.
     #[inline(always)]
     fn read_with(&mut self, mut take: impl FnMut(usize, View<'_>)) -> Result<()> {
-        let frame = self.subscriber.consumer().hand();
-        let (mut done, mut there) = (0, frame.words);
-        loop {
-            if self.subscriber.consumer().arrived(frame) != Arrived::Whole {
-                match more(self.subscriber, done, self.deadline, self.is_never) {
-                    Ok(words) => there = words,
-                    Err(Unread { fate, error }) => {
-                        self.fate = fate;
-                        return Err(error);
-                    }
-                }
-            }
-            let payload = self.subscriber.consumer().payload(frame);
-            take(done, if there == frame.words && done == 0 { payload } else { payload.part(done, there) });
-            done = there;
-            if done >= frame.words {
-                return self.check();
-            }
-            there = frame.words;
+        let frame = self.subscriber.hand();
+        if let Some(consumer) = self.subscriber.consumer()
+            && consumer.arrived(frame) == Arrived::Whole
+        {
+            take(0, consumer.payload(frame));
+            let is_intact = consumer.is_intact(frame.position);
+            return self.judge(is_intact);
         }
+        let mut done = 0;
+        while done < frame.words {
+            // `self` is not lent: it would have to be in memory for all messages.
+            let there = match more(self.subscriber, done, self.deadline, self.is_never) {
+                Ok(there) => there,
+                Err(Unread { fate, error }) => {
+                    self.fate = fate;
+                    return Err(error);
+                }
+            };
+            if let Some(consumer) = self.subscriber.consumer() {
+                take(done, consumer.payload(frame).part(done, there));
+            }
+            done = there;
+        }
+        self.check()
     }
 
     /// Whether what was read until here is the message.
     #[inline(always)]
     fn check(&mut self) -> Result<()> {
-        let consumer = self.subscriber.consumer();
-        if consumer.is_intact(consumer.position()) {
+        self.judge(self.subscriber.consumer().is_some_and(|it| it.is_intact(it.position())))
+    }
+
+    #[inline(always)]
+    fn judge(&mut self, is_intact: bool) -> Result<()> {
+        if is_intact {
             self.fate = Fate::Intact;
             Ok(())
         } else {
@@ -204,7 +211,8 @@ struct Unread {
 }
 
 /// Waits until more than `done` words are there of the message at hand, and says how many.
-#[cold]
+///
+/// Not cold, though it is rare: what takes the words is then compiled into both of its places, and keeps its state in registers.
 #[inline(never)]
 fn more(
     subscriber: &mut Subscriber,
@@ -212,10 +220,10 @@ fn more(
     deadline: Option<Deadline>,
     is_never: bool,
 ) -> core::result::Result<usize, Unread> {
-    let frame = subscriber.consumer().hand();
+    let frame = subscriber.hand();
     let (mut looks, mut rounds) = (0, 0);
     loop {
-        let consumer = subscriber.consumer();
+        let Some(consumer) = subscriber.consumer() else { return Ok(frame.words) };
         let there = match consumer.arrived(frame) {
             Arrived::Whole => return Ok(frame.words),
             // Whole ones, so that none is read twice.
@@ -277,6 +285,6 @@ impl Drop for Sample<'_> {
 
 impl fmt::Debug for Sample<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sample").field("frame", &self.subscriber.consumer().hand()).finish_non_exhaustive()
+        f.debug_struct("Sample").field("frame", &self.subscriber.hand()).finish_non_exhaustive()
     }
 }

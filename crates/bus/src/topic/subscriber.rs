@@ -11,7 +11,7 @@ use crate::barrier::{self, Light};
 use crate::doorbell::{self, Doorbell};
 use crate::error::{fault, is_want, refused};
 use crate::place::Kind;
-use crate::ring::consumer::{Arrived, Consumer, Look};
+use crate::ring::consumer::{Arrived, Consumer, Frame, Look};
 use crate::ring::distance;
 use crate::segment::{Own, What, bell_of, header, sweep};
 use crate::site::{Capacity, Options, Site};
@@ -125,8 +125,8 @@ pub struct Subscriber {
     /// How many lines are received before a cursor says so.
     stride: u64,
     received: u64,
-    bytes: u64,
     missed: u64,
+    bytes: u64,
     /// How many messages more are taken from the publisher whose turn it is before the others have theirs; 0 where there is
     /// more to be told of it than messages.
     burst: u32,
@@ -604,10 +604,16 @@ impl Subscriber {
         }
     }
 
-    /// The ring in which the message at hand stands.
+    /// The ring in which the message at hand stands: there is one while there is a [`Sample`].
     #[inline(always)]
-    pub(super) fn consumer(&self) -> &Consumer {
-        &self.tracks[self.turn].consumer
+    pub(super) fn consumer(&self) -> Option<&Consumer> {
+        self.tracks.get(self.turn).map(|track| &track.consumer)
+    }
+
+    /// The message at hand.
+    #[inline(always)]
+    pub(super) fn hand(&self) -> Frame {
+        self.consumer().map_or(Frame::NONE, Consumer::hand)
     }
 
     /// Whose the message at hand is.
@@ -621,7 +627,8 @@ impl Subscriber {
         if fate != Fate::Intact && !self.settle(fate) {
             return;
         }
-        let track = &mut self.tracks[self.turn];
+        // Not by index: what might panic costs each message more than what cannot.
+        let Some(track) = self.tracks.get_mut(self.turn) else { return };
         let frame = track.consumer.hand();
         track.consumer.advance(frame);
         self.received += 1;
@@ -629,9 +636,15 @@ impl Subscriber {
         if distance(track.said, frame.next()) >= self.stride.cast_signed()
             || self.site.hints.room.is_awaited()
         {
-            self.revoke();
-            self.say(self.turn, frame.next());
+            self.finish_stride(frame.next());
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn finish_stride(&mut self, next: u64) {
+        self.revoke();
+        self.say(self.turn, next);
     }
 
     /// Whether the publisher of the message at hand, which is not whole yet, has died.

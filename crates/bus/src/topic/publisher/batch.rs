@@ -29,7 +29,7 @@ impl Batch<'_> {
     /// As [`Publisher::publish_with`].
     #[inline(always)]
     pub fn publish_with(&mut self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
-        let slot = self.publisher.reserve(len, Flags::empty(), &wait)?;
+        let slot = self.publisher.reserve(len, Flags::empty(), &wait)?.plain();
         let unfilled = Unfilled { publisher: self.publisher, slot };
         fill(self.publisher.producer.payload(slot));
         core::mem::forget(unfilled);
