@@ -125,7 +125,7 @@ fn stream(
             check(&mut subscriber, number)?;
         }
         let what = if is_batched { "batch" } else { "stream" };
-        println!("{what}: {:.1} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
+        println!("{what}: {:.3} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
         Ok(())
     })
 }
@@ -171,7 +171,7 @@ fn bare(count: u64, size: usize) {
                 cursor.store(number + 1, Ordering::Release);
             }
         }
-        println!("bare: {:.1} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
+        println!("bare: {:.3} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
     });
 }
 

@@ -163,6 +163,26 @@ pub(crate) fn distance(from: u64, to: u64) -> i64 {
     to.wrapping_sub(from).cast_signed()
 }
 
+/// How many lines further on they are fetched.
+const FETCHED: u64 = 16;
+/// Up to how many lines of a frame are fetched before: of longer ones the processor sees by itself how it goes on.
+const FORESEEN: u64 = 32;
+
+/// Has lines fetched as frames of so many lines are passed, one of which is at this position: each line once.
+///
+/// A message has more instructions than a processor looks ahead, so that lines would come from the other one by one, or a few.
+#[inline(always)]
+fn fetch_ahead(position: u64, lines: u64, fetch: impl Fn(u64)) {
+    let ahead = position.wrapping_add(FETCHED);
+    fetch(ahead);
+    if lines > 1 {
+        fetch(ahead.wrapping_add(1));
+        if lines <= FORESEEN {
+            (2..lines).for_each(|line| fetch(ahead.wrapping_add(line)));
+        }
+    }
+}
+
 /// The length of the ring, and what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {

@@ -5,7 +5,7 @@ use crate::words::{Foreign, Lines, View, WORD};
 
 use super::frame::{About, BACK, Flags, reserved, tag};
 use super::lag::Lag;
-use super::{Checkpoint, Geometry, HEADER, LINE, Life, control, distance};
+use super::{Checkpoint, Geometry, HEADER, LINE, Life, control, distance, fetch_ahead};
 
 /// Follows one producer.
 #[derive(Clone)]
@@ -53,9 +53,6 @@ impl Shape {
         Self::of(About { len: 0, back: 0, flags: Flags::empty() })
     }
 }
-
-/// How many lines further on they are fetched.
-const FETCHED: u64 = 16;
 
 /// What stands at a consumer's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,10 +251,7 @@ impl Consumer {
         if self.lag.is_idle() {
             self.finds_here() && {
                 // A message has more instructions than a processor looks ahead: lines would come one or two at a time.
-                self.ring.fetch(self.position.wrapping_add(FETCHED));
-                if self.shape.lines > 1 {
-                    self.ring.fetch(self.position.wrapping_add(FETCHED + 1));
-                }
+                fetch_ahead(self.position, self.shape.lines, |line| self.ring.fetch(line));
                 true
             }
         } else {

@@ -6,7 +6,7 @@ use crate::sync::{AtomicU64, Ordering, fence, order};
 use crate::words::{Lines, Words};
 
 use super::frame::{About, Flags, lines_of, payload_at, reserved, tag};
-use super::{Checkpoint, Geometry, LINE, Life, control, distance};
+use super::{Checkpoint, Geometry, LINE, Life, control, distance, fetch_ahead};
 
 /// The only one who writes a ring.
 ///
@@ -38,9 +38,6 @@ pub(crate) struct Producer {
     /// While there are: up to where all is published, and what that was.
     done: Cell<Checkpoint>,
 }
-
-/// How many lines further on they are fetched.
-const FETCHED: u64 = 16;
 
 /// Room for a frame, which nobody sees yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,10 +308,7 @@ impl Producer {
         let next = position.wrapping_add(lines);
         // Before anybody can come there: see "why a tag is never stale".
         self.ring.line(next)[0].store(0, Ordering::Relaxed);
-        self.ring.fetch(next.wrapping_add(FETCHED));
-        if lines > 1 {
-            self.ring.fetch(next.wrapping_add(FETCHED + 1));
-        }
+        fetch_ahead(next, lines, |line| self.ring.fetch(line));
         let slot = Slot {
             position,
             len,
