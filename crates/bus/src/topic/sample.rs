@@ -139,7 +139,7 @@ impl<'s> Sample<'s> {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    #[inline]
+    #[inline(always)]
     pub fn read_lines(&mut self, mut each: impl FnMut(&[u64])) -> Result<()> {
         self.read_with(|_, view| view.by_lines(&mut each))
     }
