@@ -144,12 +144,20 @@ impl<'s> Sample<'s> {
         self.read_with(|_, view| view.by_lines(&mut each))
     }
 
-    /// The first word of the message, for looking at it without reading it.
+    /// The first word of the message, for looking at it without reading it; 0 if it has none. Of a message that is still being
+    /// written it is waited for.
     ///
     /// # Errors
     /// As [`read`](Self::read).
     #[inline]
     pub fn first_word(&mut self) -> Result<u64> {
+        let is_whole = self.subscriber.consumer().is_some_and(|it| it.arrived(it.hand()) == Arrived::Whole);
+        if !is_whole {
+            more(self.subscriber, 0, self.deadline, self.is_never).map_err(|unread| {
+                self.fate = unread.fate;
+                unread.error
+            })?;
+        }
         let word = self.subscriber.consumer().map_or(0, |it| it.payload(it.hand()).load(0));
         self.check()?;
         Ok(word)

@@ -177,31 +177,13 @@ impl Receive for In {
 /// The number of a message of which `words` words are looked at, and whether they are all the same.
 #[inline(always)]
 fn read(sample: &mut Sample<'_>, words: usize) -> Result<(u64, bool)> {
-    if words * 8 > PIECE {
-        return read_as_it_comes(sample);
-    }
     let number = sample.first_word().map_err(failed)?;
     if words <= 1 {
         return Ok((number, true));
     }
-    Ok((number, compare(sample, |_| number)?))
-}
-
-/// The same where nothing may be there yet.
-#[inline(never)]
-fn read_as_it_comes(sample: &mut Sample<'_>) -> Result<(u64, bool)> {
-    let mut first = None;
-    let is_whole = compare(sample, |word| *first.get_or_insert(word))?;
-    Ok((first.unwrap_or_default(), is_whole))
-}
-
-/// Whether all words are the number, which is known, or told by the first.
-#[inline(always)]
-fn compare(sample: &mut Sample<'_>, mut number_of: impl FnMut(u64) -> u64) -> Result<bool> {
     let (mut differences, mut rest) = ([0; 8], 0);
     sample
         .read_lines(|line| {
-            let number = number_of(line[0]);
             // A length that is known stays in the processor's vectors, which one that is not would have to leave.
             if let Ok(line) = <&[u64; 8]>::try_from(line) {
                 for (difference, word) in differences.iter_mut().zip(line) {
@@ -213,5 +195,5 @@ fn compare(sample: &mut Sample<'_>, mut number_of: impl FnMut(u64) -> u64) -> Re
         })
         .map_err(failed)?;
     // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
-    Ok(differences.iter().fold(rest, |all, it| all | it) == 0)
+    Ok((number, differences.iter().fold(rest, |all, it| all | it) == 0))
 }
