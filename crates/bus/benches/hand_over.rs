@@ -1,6 +1,6 @@
 //! What handing a message over costs: in one thread, and from one processor to another; and what the barest ring does there.
 //!
-//! `cargo bench -p twixt-bus --bench hand_over [-- alone|publish|stream|batch|bare|pingpong [MESSAGES [BYTES]]]`; alone under
+//! `cargo bench -p twixt-bus --bench hand_over [-- alone|publish|stream|batch|flow|bare|pingpong [MESSAGES [BYTES]]]`; alone under
 //! `valgrind --tool=callgrind` it counts instructions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,9 +24,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if matches!(which, "all" | "publish") {
         publish(&options, count, size)?;
     }
-    if matches!(which, "all" | "stream" | "batch") {
+    if matches!(which, "all" | "stream" | "batch" | "flow") {
         for _ in 0..5 {
-            stream(&options, count, size, which == "batch")?;
+            stream(&options, count, size, which)?;
         }
     }
     if matches!(which, "all" | "bare") {
@@ -91,12 +91,7 @@ fn publish(options: &Options, count: u64, size: usize) -> Result<(), Box<dyn std
     Ok(())
 }
 
-fn stream(
-    options: &Options,
-    count: u64,
-    size: usize,
-    is_batched: bool,
-) -> Result<(), Box<dyn std::error::Error>> {
+fn stream(options: &Options, count: u64, size: usize, which: &str) -> Result<(), Box<dyn std::error::Error>> {
     let name = BusName::new("stream")?;
     let how = SubscriberOptions::new().waiting(Waiting::Spin);
     pin(0);
@@ -107,7 +102,18 @@ fn stream(
             let publisher = Publisher::open_waiting(&name, options, Waiting::Spin).unwrap();
             let mut number = 0;
             while number < count {
-                if !is_batched {
+                if which == "flow" {
+                    let mut flow = publisher.flow(size).unwrap();
+                    while flow.remaining() > 0 {
+                        let piece = flow.remaining().min(16 << 10);
+                        fill(flow.next(piece), number);
+                        flow.show(piece);
+                    }
+                    flow.finish().unwrap();
+                    number += 1;
+                    continue;
+                }
+                if which != "batch" {
                     publisher.publish_with(size, Wait::forever(), |words| fill(words, number)).unwrap();
                     number += 1;
                     continue;
@@ -124,16 +130,15 @@ fn stream(
         for number in 1..count {
             check(&mut subscriber, number)?;
         }
-        let what = if is_batched { "batch" } else { "stream" };
-        println!("{what}: {:.3} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
+        println!("{which}: {:.3} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
         Ok(())
     })
 }
 
-/// A ring of slots with their sequence word in front, 256 KiB of them, which trusts everybody.
+/// A ring of slots with their sequence word in front, 256 KiB of them or eight, which trusts everybody.
 fn bare(count: u64, size: usize) {
     let stride = 1 + size.div_ceil(8);
-    let slots = (256 << 10) / (8 * stride);
+    let slots = ((256 << 10) / (8 * stride)).max(8);
     let ring: Vec<AtomicU64> = (0..slots * stride).map(|_| AtomicU64::new(0)).collect();
     let cursors: Vec<AtomicU64> = (0..64).map(|_| AtomicU64::new(0)).collect();
     let (ring, cursor) = (&ring[..], &cursors[32]);

@@ -205,7 +205,7 @@ impl<W> Deref for Lines<W> {
 
 fn last_line(words: usize) -> Option<usize> {
     let lines = words / LINE;
-    (words % LINE == 0 && lines.is_power_of_two()).then(|| lines - 1)
+    (words.is_multiple_of(LINE) && lines.is_power_of_two()).then(|| lines - 1)
 }
 
 #[inline(always)]

@@ -483,7 +483,7 @@ impl Producer {
 /// How many words hold so many bytes, of which there are fewer than 2³¹.
 #[inline(always)]
 fn words_of(len: usize) -> usize {
-    (len + 7) / 8
+    (len + 7) >> 3
 }
 
 /// Writes what the header says besides the tag.
