@@ -133,9 +133,9 @@ impl Consumer {
         self.expected = None;
     }
 
-    /// Begins with what was published last and not yet received by those that a producer without capacity waits for.
+    /// Begins behind what a producer without capacity offers to those that have waited for it.
     pub(crate) fn at_met(&mut self) {
-        // Acquire: pairs with the Release in `Producer::meet`.
+        // Acquire: pairs with the Release in `Producer::offer`.
         self.position = self.control.acquire(control::MET);
         self.expected = None;
     }
