@@ -127,7 +127,13 @@ impl Publisher {
             own.remove();
         }
         let backing = match site.charter.capacity {
-            Capacity::Unbounded(_) => Some(Backing::new(geometry, 8 * segment::RING, producer.next())),
+            Capacity::Unbounded(_) => {
+                let backing = Backing::new(geometry, 8 * segment::RING, producer.next());
+                // Where its predecessor was about to write there may be no memory.
+                producer.limit_to(backing.covered());
+                producer.begin_anew();
+                Some(backing)
+            }
             Capacity::Zero | Capacity::Bounded(_) => None,
         };
         let backing = RefCell::new(backing);
