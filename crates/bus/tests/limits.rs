@@ -81,6 +81,16 @@ impl Ends {
         })
     }
 
+    /// Sends a message, which waits for whoever receives it.
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        match self {
+            Self::Topic(publisher, _) => publisher.publish(message),
+            Self::Queue(producer, _) => producer.send(message),
+            Self::Latest(writer, _) => writer.write(message).map(drop),
+            Self::Rpc(client, ..) => client.send(message),
+        }
+    }
+
     /// Sends a message from one end to the other, and has it received.
     fn pass(&mut self, number: u64, len: usize) -> Result<()> {
         let bytes = message(1, number, len);
@@ -142,13 +152,7 @@ fn a_full_file_system_is_an_error_and_those_who_are_there_go_on() {
         for kind in KINDS {
             let scratch = scratch();
             let at = scratch.path();
-            twixt_testkit::output(
-                "mount",
-                &["-t", "tmpfs", "-o", "size=256k", "tmpfs", at.to_str().unwrap()],
-            );
-            let _unmount = twixt_testkit::defer(|| {
-                twixt_testkit::output("umount", &["--lazy", at.to_str().unwrap()]);
-            });
+            let _unmount = mounted(at, "256k");
             // Too large at once.
             let large = Ends::open(kind, &sized(kind, at, 1 << 20));
             // A latest value takes memory when it is written.
@@ -167,9 +171,7 @@ fn a_full_file_system_is_an_error_and_those_who_are_there_go_on() {
                 // All its buffers.
                 (0..8).for_each(|number| ends.pass(number, 1000).unwrap());
             }
-            let rest = fs::File::create(at.join("rest")).unwrap();
-            let block = [1; 4096];
-            while std::io::Write::write(&mut &rest, &block).is_ok() {}
+            fill_up(at);
             let before = names(&directory(kind, at));
             let error = match kind {
                 Kind::Topic => Subscriber::open(&name(), &options(kind, at)).map(drop),
@@ -183,6 +185,68 @@ fn a_full_file_system_is_an_error_and_those_who_are_there_go_on() {
             for number in 0..200 {
                 ends.pass(number, 1000).unwrap();
             }
+        }
+    });
+}
+
+/// A file system of its own that has room for so much, in namespaces of the test's own.
+fn mounted(at: &Path, size: &str) -> impl Drop + use<> {
+    let at = at.to_str().unwrap().to_owned();
+    twixt_testkit::output("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &at]);
+    twixt_testkit::defer(move || {
+        twixt_testkit::output("umount", &["--lazy", &at]);
+    })
+}
+
+/// Takes all the room that is left there.
+fn fill_up(at: &Path) {
+    let rest = fs::File::create(at.join("rest")).unwrap();
+    while std::io::Write::write(&mut &rest, &[1; 4096]).is_ok() {}
+}
+
+/// Whoever makes a ring writes into it at once, and reserves memory only for a message.
+#[test]
+fn an_unbounded_ring_is_joined_and_left_where_there_is_no_room_for_a_message() {
+    test!().in_namespaces(|_| {
+        for kind in [Kind::Topic, Kind::Queue] {
+            let scratch = scratch();
+            let at = scratch.path();
+            let _unmount = mounted(at, "3m");
+            let options = sized(kind, at, 1 << 12).capacity(Capacity::Unbounded(4 << 20));
+            // The name, so that it is the ring's file for which there is just room or just not.
+            match kind {
+                Kind::Topic => drop(Subscriber::open(&name(), &options).unwrap()),
+                _ => drop(Consumer::open(&name(), &options).unwrap()),
+            }
+            for pages in 0..8 {
+                fill_up(at);
+                let rest = fs::OpenOptions::new().write(true).open(at.join("rest")).unwrap();
+                rest.set_len(rest.metadata().unwrap().len().next_multiple_of(4096) - pages * 4096).unwrap();
+                let error = match kind {
+                    Kind::Topic => Publisher::open(&name(), &options).err(),
+                    _ => Producer::open(&name(), &options).err(),
+                };
+                assert!(error.is_none_or(|error| error.kind() == ErrorKind::NoSpace), "{kind:?}: {pages}");
+            }
+            fs::remove_file(at.join("rest")).unwrap();
+            let mut ends = Ends::open(kind, &options).unwrap();
+            fill_up(at);
+            let lacks = |error: Error| assert_eq!(error.kind(), ErrorKind::NoSpace, "{kind:?}: {error}");
+            lacks(ends.pass(0, 1000).unwrap_err());
+            // Whoever takes the place over writes there, too.
+            drop(ends);
+            let mut ends = Ends::open(kind, &options).unwrap();
+            lacks(ends.pass(1, 1000).unwrap_err());
+            fs::remove_file(at.join("rest")).unwrap();
+            (2..300).for_each(|number| ends.pass(number, 1000).unwrap());
+            fill_up(at);
+            // In what it has, and gives back, it goes on for as long as one likes; but nothing more may wait than that.
+            (300..1500).for_each(|number| ends.pass(number, 1000).unwrap());
+            let full = |ends: &mut Ends| (0..).find_map(|number| ends.send(&message(2, number, 1000)).err());
+            lacks(full(&mut ends).unwrap());
+            // What was given back was claimed once.
+            drop(ends);
+            lacks(full(&mut Ends::open(kind, &options).unwrap()).unwrap());
         }
     });
 }
