@@ -10,9 +10,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use twixt_address::BusName;
 use twixt_bus::queue::{self, Consumer, Producer};
 use twixt_bus::{
-    Capacity, Kind, LatestReader, LatestWriter, Link, Listener, Options, Place, Publisher, Subscriber, remove,
+    Capacity, Kind, LatestReader, LatestWriter, Link, Listener, Options, Place, Publisher, Sample, Slow,
+    Subscriber, SubscriberOptions, remove,
 };
-use twixt_os::{Errno, Error, ErrorKind, Result};
+use twixt_os::{Errno, Error, ErrorKind, Result, Wait};
 use twixt_testkit::{Peer, Test, descriptors, scratch, test};
 
 #[path = "support/messages.rs"]
@@ -630,4 +631,86 @@ fn a_deadline_is_kept_where_nobody_comes() {
     let scratch = scratch();
     let absent = options(Kind::Queue, scratch.path()).create(false);
     assert_eq!(kind(Consumer::open(&name(), &absent)), ErrorKind::NotFound);
+}
+
+/// What was given back is not there: who looks for it where there is no room for more is told that it was missed.
+#[test]
+fn memory_that_was_given_back_is_missed_and_not_touched() {
+    test!().in_namespaces(|_| {
+        let scratch = scratch();
+        let at = scratch.path();
+        let _unmount = mounted(at, "3m");
+        let options = sized(Kind::Topic, at, 1 << 12).capacity(Capacity::Unbounded(4 << 20));
+        let how = SubscriberOptions::new().slow(Slow::DropOldest);
+        let mut slow = Subscriber::open_with(&name(), &options, how).unwrap();
+        let publisher = Publisher::open(&name(), &options).unwrap();
+        for round in 0..8 {
+            for number in 0..2000 {
+                publisher.publish(&message(1, number, 1000)).unwrap();
+            }
+            fill_up(at);
+            let (mut found, before) = (None, slow.missed());
+            loop {
+                match slow.receive_wait(Wait::never()).and_then(Sample::to_vec) {
+                    Ok(bytes) => found = Some(read(&bytes).1),
+                    Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock, "{round}: {error}"),
+                }
+            }
+            assert_eq!(found, Some(1999), "{round}");
+            assert!(slow.missed() > before, "{round}");
+            fs::remove_file(at.join("rest")).unwrap();
+            // Long enough that it is looked again whether all is there.
+            thread::sleep(Duration::from_millis(60));
+        }
+    });
+}
+
+/// Whoever is waited for does not look where there is no memory yet.
+#[test]
+fn nobody_looks_ahead_where_there_is_no_memory_yet() {
+    test!().in_namespaces(|_| {
+        for kind in [Kind::Topic, Kind::Queue] {
+            let scratch = scratch();
+            let at = scratch.path();
+            let _unmount = mounted(at, "3m");
+            let options = sized(kind, at, 1 << 12).capacity(Capacity::Unbounded(4 << 20));
+            let mut ends = Ends::open(kind, &options).unwrap();
+            // So many lines of 64 bytes are reserved at a time; each of these messages takes one.
+            const CHUNK: u64 = 4096;
+            let mut next = 0;
+            let mut send = |ends: &mut Ends, messages: u64| {
+                (next..next + messages).for_each(|number| ends.send(&message(1, number, 16)).unwrap());
+                next += messages;
+            };
+            send(&mut ends, CHUNK - 20);
+            fill_up(at);
+            let mut expected = 0;
+            let mut drain = |ends: &mut Ends| loop {
+                let found = match ends {
+                    Ends::Topic(_, subscriber) => subscriber.try_receive().and_then(Sample::to_vec),
+                    Ends::Queue(_, consumer) => consumer.try_receive().and_then(|job| {
+                        let bytes = job.to_vec()?;
+                        job.acknowledge().map(|()| bytes)
+                    }),
+                    _ => unreachable!("these two have a ring without a bound"),
+                };
+                match found {
+                    Ok(bytes) => assert_eq!(read(&bytes), (1, expected)),
+                    Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock, "{kind:?}: {error}"),
+                }
+                expected += 1;
+            };
+            drain(&mut ends);
+            // They come so soon that it takes them for a stream, and would let its publisher get ahead.
+            for _ in 0..15 {
+                send(&mut ends, 1);
+                drain(&mut ends);
+            }
+            // Long enough that it is looked again whether all is there.
+            thread::sleep(Duration::from_millis(60));
+            send(&mut ends, 1);
+            drain(&mut ends);
+            assert_eq!(expected, CHUNK - 4);
+        }
+    });
 }

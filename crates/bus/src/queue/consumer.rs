@@ -691,7 +691,8 @@ pub(super) fn source(site: &Site, index: usize) -> Result<Option<Source>> {
     let control = peer.foreign(segment::CONTROL_AT, CONTROL)?;
     let tail = peer.foreign(segment::TAIL_AT + segment::TAIL, 1)?;
     let ring = peer.foreign(segment::RING, geometry.words())?;
-    let follower = Follower::new(geometry, ring, control.clone(), 0).ok_or_else(wrong)?;
+    let mut follower = Follower::new(geometry, ring, control.clone(), 0).ok_or_else(wrong)?;
+    follower.is_sparse = matches!(site.charter.capacity, Capacity::Unbounded(_));
     Ok(Some(Source {
         index,
         picker: Picker::new(follower, control, tail, ledger),

@@ -20,6 +20,8 @@ pub(crate) struct Consumer {
     sequence: u64,
     shape: Shape,
     lag: Lag,
+    /// Whether there may be no memory further on: then it does not look ahead.
+    pub(crate) is_sparse: bool,
 }
 
 /// What the frame before was like: the next one is mostly like it.
@@ -118,6 +120,7 @@ impl Consumer {
             sequence: 0,
             shape: Shape::empty(),
             lag: Lag::default(),
+            is_sparse: false,
         })
     }
 
@@ -191,6 +194,10 @@ impl Consumer {
         while found < most && candidate != position {
             let far = distance(candidate, head);
             if far <= 0 || far.cast_unsigned() > reach || distance(candidate, position) <= 0 {
+                break;
+            }
+            // What was given back is not touched.
+            if !self.is_intact(candidate) {
                 break;
             }
             let at = self.geometry.word(candidate);
@@ -274,6 +281,11 @@ impl Consumer {
         true
     }
 
+    /// As [`look`](Self::look), for one that is not waited for in a sparse ring: what was given back is not touched.
+    pub(crate) fn look_at_what_is_there(&mut self) -> Look {
+        if self.is_intact(self.position) { self.look() } else { self.overrun() }
+    }
+
     /// What comes next. Frames without a message are passed over, at most a whole ring of them at a time.
     #[inline]
     pub(crate) fn look(&mut self) -> Look {
@@ -317,7 +329,7 @@ impl Consumer {
         } else if found == reserved(self.position) {
             Look::Pending
         } else {
-            if self.lag.misses(self.position, self.shape.lines) {
+            if !self.is_sparse && self.lag.misses(self.position, self.shape.lines) {
                 let ahead = self.lag.reach().min(self.geometry.lines() / 4);
                 let at = self.geometry.word(self.position.wrapping_add(ahead));
                 self.lag.begin(at, self.ring.load(at));
