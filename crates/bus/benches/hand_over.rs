@@ -1,13 +1,15 @@
-//! What handing a message over costs: in one thread, and from one processor to another; and what the barest ring does there.
+//! What handing a message over costs: in one thread, and from one processor to another; what the barest ring does there; and what
+//! publishing costs by how many subscribe.
 //!
-//! `cargo bench -p twixt-bus --bench hand_over [-- alone|publish|stream|batch|flow|bare|pingpong [MESSAGES [BYTES]]]`; alone under
-//! `valgrind --tool=callgrind` it counts instructions.
+//! `cargo bench -p twixt-bus --bench hand_over [-- alone|publish|fan|stream|batch|flow|bare|pingpong [MESSAGES [BYTES]]]`; alone under
+//! `valgrind --tool=callgrind` it counts instructions: for `fan` with `--toggle-collect='*publish_some*'`, and the number of
+//! subscribers and `kept` or `slow` behind the bytes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use twixt_address::BusName;
-use twixt_bus::{Options, Place, Publisher, Subscriber, SubscriberOptions, Waiting};
+use twixt_bus::{Options, Place, Publisher, Slow, Subscriber, SubscriberOptions, Waiting};
 use twixt_os::Wait;
 use twixt_sys::words::fill;
 
@@ -23,6 +25,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if matches!(which, "all" | "publish") {
         publish(&options, count, size)?;
+    }
+    if matches!(which, "all" | "fan") {
+        let subscribers = match arguments.get(3) {
+            Some(number) => vec![number.parse()?],
+            None => vec![0, 1, 4, 16, 64],
+        };
+        for slow in [Slow::Block, Slow::DropOldest] {
+            let what = if slow == Slow::Block { "kept" } else { "slow" };
+            for number in &subscribers {
+                if arguments.get(4).is_none_or(|it| it == what) {
+                    fan(&options, count / 5, size, *number, slow)?;
+                }
+            }
+        }
     }
     if matches!(which, "all" | "stream" | "batch" | "flow") {
         for _ in 0..5 {
@@ -88,6 +104,54 @@ fn publish(options: &Options, count: u64, size: usize) -> Result<(), Box<dyn std
         publisher.publish_with(size, Wait::never(), |words| fill(words, number))?;
     }
     println!("publish: {:.1} ns", begin.elapsed().as_nanos() as f64 / count as f64);
+    Ok(())
+}
+
+/// What it costs to publish to so many: those that are waited for receive in between, the others never do. Only publishing is
+/// timed.
+fn fan(
+    options: &Options,
+    count: u64,
+    size: usize,
+    subscribers: usize,
+    slow: Slow,
+) -> Result<(), Box<dyn std::error::Error>> {
+    const SOME: u64 = 1000;
+    let name = BusName::new(format!("fan-{subscribers}-{}", slow.as_str()))?;
+    let how = SubscriberOptions::new().slow(slow);
+    let mut all = Vec::new();
+    for _ in 0..subscribers {
+        all.push(Subscriber::open_with(&name, options, how)?);
+    }
+    let publisher = Publisher::open(&name, options)?;
+    let mut time = std::time::Duration::ZERO;
+    for first in (0..count).step_by(SOME as usize) {
+        let numbers = first..count.min(first + SOME);
+        let begin = Instant::now();
+        publish_some(&publisher, numbers.clone(), size)?;
+        time += begin.elapsed();
+        if slow == Slow::Block {
+            for subscriber in &mut all {
+                for number in numbers.clone() {
+                    check(subscriber, number)?;
+                }
+            }
+        }
+    }
+    println!(
+        "fan: {:.1} ns to publish to {subscribers} ({})",
+        time.as_nanos() as f64 / count as f64,
+        slow.as_str()
+    );
+    Ok(())
+}
+
+/// To be told from all else where instructions are counted.
+#[inline(never)]
+fn publish_some(publisher: &Publisher, numbers: std::ops::Range<u64>, size: usize) -> twixt_os::Result<()> {
+    for number in numbers {
+        publisher.publish_with(size, Wait::never(), |words| fill(words, number))?;
+    }
     Ok(())
 }
 

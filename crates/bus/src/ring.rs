@@ -52,7 +52,7 @@
 //!          word 50: state     see `Life`                               written when it begins and ends
 //!          word 51: before    `state` as the incarnation before left it    written when it begins
 //!          word 52: origin    head when the first incarnation began    written when that begins
-//!          word 56: met       with a capacity of zero: all before it has been received, or given up
+//!          word 56: met       with a capacity of zero: where whoever joins begins. What is before it is for those that waited for it
 //!
 //! Nothing but the frame is written for a message: from the newest checkpoint, tags lead to the last of them.
 //! ```

@@ -29,6 +29,8 @@
 mod connection;
 mod link;
 mod listener;
+#[cfg(all(test, not(twixt_loom)))]
+mod tests;
 
 pub use link::{Link, LinkReceiver, LinkSender};
 pub use listener::Listener;

@@ -38,4 +38,6 @@ pub(crate) mod order {
     pub(crate) const INTACT: bool = !cfg!(twixt_weaken = "intact");
     /// Whether there is a fence between publishing and looking who sleeps: pairs with the one of whoever is about to.
     pub(crate) const BELL: bool = !cfg!(twixt_weaken = "bell");
+    /// Whether there is a fence between offering a message and looking who has come: pairs with the one of whoever joins.
+    pub(crate) const OFFER: bool = !cfg!(twixt_weaken = "offer");
 }

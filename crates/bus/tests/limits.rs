@@ -10,9 +10,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use twixt_address::BusName;
 use twixt_bus::queue::{self, Consumer, Producer};
 use twixt_bus::{
-    Capacity, Kind, LatestReader, LatestWriter, Link, Listener, Options, Place, Publisher, Subscriber, remove,
+    Capacity, Kind, LatestReader, LatestWriter, Link, Listener, Options, Place, Publisher, Sample, Slow,
+    Subscriber, SubscriberOptions, remove,
 };
-use twixt_os::{Errno, Error, ErrorKind, Result};
+use twixt_os::{Errno, Error, ErrorKind, Result, Wait};
 use twixt_testkit::{Peer, Test, descriptors, scratch, test};
 
 #[path = "support/messages.rs"]
@@ -81,6 +82,16 @@ impl Ends {
         })
     }
 
+    /// Sends a message, which waits for whoever receives it.
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        match self {
+            Self::Topic(publisher, _) => publisher.publish(message),
+            Self::Queue(producer, _) => producer.send(message),
+            Self::Latest(writer, _) => writer.write(message).map(drop),
+            Self::Rpc(client, ..) => client.send(message),
+        }
+    }
+
     /// Sends a message from one end to the other, and has it received.
     fn pass(&mut self, number: u64, len: usize) -> Result<()> {
         let bytes = message(1, number, len);
@@ -142,13 +153,7 @@ fn a_full_file_system_is_an_error_and_those_who_are_there_go_on() {
         for kind in KINDS {
             let scratch = scratch();
             let at = scratch.path();
-            twixt_testkit::output(
-                "mount",
-                &["-t", "tmpfs", "-o", "size=256k", "tmpfs", at.to_str().unwrap()],
-            );
-            let _unmount = twixt_testkit::defer(|| {
-                twixt_testkit::output("umount", &["--lazy", at.to_str().unwrap()]);
-            });
+            let _unmount = mounted(at, "256k");
             // Too large at once.
             let large = Ends::open(kind, &sized(kind, at, 1 << 20));
             // A latest value takes memory when it is written.
@@ -167,9 +172,7 @@ fn a_full_file_system_is_an_error_and_those_who_are_there_go_on() {
                 // All its buffers.
                 (0..8).for_each(|number| ends.pass(number, 1000).unwrap());
             }
-            let rest = fs::File::create(at.join("rest")).unwrap();
-            let block = [1; 4096];
-            while std::io::Write::write(&mut &rest, &block).is_ok() {}
+            fill_up(at);
             let before = names(&directory(kind, at));
             let error = match kind {
                 Kind::Topic => Subscriber::open(&name(), &options(kind, at)).map(drop),
@@ -183,6 +186,68 @@ fn a_full_file_system_is_an_error_and_those_who_are_there_go_on() {
             for number in 0..200 {
                 ends.pass(number, 1000).unwrap();
             }
+        }
+    });
+}
+
+/// A file system of its own that has room for so much, in namespaces of the test's own.
+fn mounted(at: &Path, size: &str) -> impl Drop + use<> {
+    let at = at.to_str().unwrap().to_owned();
+    twixt_testkit::output("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &at]);
+    twixt_testkit::defer(move || {
+        twixt_testkit::output("umount", &["--lazy", &at]);
+    })
+}
+
+/// Takes all the room that is left there.
+fn fill_up(at: &Path) {
+    let rest = fs::File::create(at.join("rest")).unwrap();
+    while std::io::Write::write(&mut &rest, &[1; 4096]).is_ok() {}
+}
+
+/// Whoever makes a ring writes into it at once, and reserves memory only for a message.
+#[test]
+fn an_unbounded_ring_is_joined_and_left_where_there_is_no_room_for_a_message() {
+    test!().in_namespaces(|_| {
+        for kind in [Kind::Topic, Kind::Queue] {
+            let scratch = scratch();
+            let at = scratch.path();
+            let _unmount = mounted(at, "3m");
+            let options = sized(kind, at, 1 << 12).capacity(Capacity::Unbounded(4 << 20));
+            // The name, so that it is the ring's file for which there is just room or just not.
+            match kind {
+                Kind::Topic => drop(Subscriber::open(&name(), &options).unwrap()),
+                _ => drop(Consumer::open(&name(), &options).unwrap()),
+            }
+            for pages in 0..8 {
+                fill_up(at);
+                let rest = fs::OpenOptions::new().write(true).open(at.join("rest")).unwrap();
+                rest.set_len(rest.metadata().unwrap().len().next_multiple_of(4096) - pages * 4096).unwrap();
+                let error = match kind {
+                    Kind::Topic => Publisher::open(&name(), &options).err(),
+                    _ => Producer::open(&name(), &options).err(),
+                };
+                assert!(error.is_none_or(|error| error.kind() == ErrorKind::NoSpace), "{kind:?}: {pages}");
+            }
+            fs::remove_file(at.join("rest")).unwrap();
+            let mut ends = Ends::open(kind, &options).unwrap();
+            fill_up(at);
+            let lacks = |error: Error| assert_eq!(error.kind(), ErrorKind::NoSpace, "{kind:?}: {error}");
+            lacks(ends.pass(0, 1000).unwrap_err());
+            // Whoever takes the place over writes there, too.
+            drop(ends);
+            let mut ends = Ends::open(kind, &options).unwrap();
+            lacks(ends.pass(1, 1000).unwrap_err());
+            fs::remove_file(at.join("rest")).unwrap();
+            (2..300).for_each(|number| ends.pass(number, 1000).unwrap());
+            fill_up(at);
+            // In what it has, and gives back, it goes on for as long as one likes; but nothing more may wait than that.
+            (300..1500).for_each(|number| ends.pass(number, 1000).unwrap());
+            let full = |ends: &mut Ends| (0..).find_map(|number| ends.send(&message(2, number, 1000)).err());
+            lacks(full(&mut ends).unwrap());
+            // What was given back was claimed once.
+            drop(ends);
+            lacks(full(&mut Ends::open(kind, &options).unwrap()).unwrap());
         }
     });
 }
@@ -566,4 +631,86 @@ fn a_deadline_is_kept_where_nobody_comes() {
     let scratch = scratch();
     let absent = options(Kind::Queue, scratch.path()).create(false);
     assert_eq!(kind(Consumer::open(&name(), &absent)), ErrorKind::NotFound);
+}
+
+/// What was given back is not there: who looks for it where there is no room for more is told that it was missed.
+#[test]
+fn memory_that_was_given_back_is_missed_and_not_touched() {
+    test!().in_namespaces(|_| {
+        let scratch = scratch();
+        let at = scratch.path();
+        let _unmount = mounted(at, "3m");
+        let options = sized(Kind::Topic, at, 1 << 12).capacity(Capacity::Unbounded(4 << 20));
+        let how = SubscriberOptions::new().slow(Slow::DropOldest);
+        let mut slow = Subscriber::open_with(&name(), &options, how).unwrap();
+        let publisher = Publisher::open(&name(), &options).unwrap();
+        for round in 0..8 {
+            for number in 0..2000 {
+                publisher.publish(&message(1, number, 1000)).unwrap();
+            }
+            fill_up(at);
+            let (mut found, before) = (None, slow.missed());
+            loop {
+                match slow.receive_wait(Wait::never()).and_then(Sample::to_vec) {
+                    Ok(bytes) => found = Some(read(&bytes).1),
+                    Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock, "{round}: {error}"),
+                }
+            }
+            assert_eq!(found, Some(1999), "{round}");
+            assert!(slow.missed() > before, "{round}");
+            fs::remove_file(at.join("rest")).unwrap();
+            // Long enough that it is looked again whether all is there.
+            thread::sleep(Duration::from_millis(60));
+        }
+    });
+}
+
+/// Whoever is waited for does not look where there is no memory yet.
+#[test]
+fn nobody_looks_ahead_where_there_is_no_memory_yet() {
+    test!().in_namespaces(|_| {
+        for kind in [Kind::Topic, Kind::Queue] {
+            let scratch = scratch();
+            let at = scratch.path();
+            let _unmount = mounted(at, "3m");
+            let options = sized(kind, at, 1 << 12).capacity(Capacity::Unbounded(4 << 20));
+            let mut ends = Ends::open(kind, &options).unwrap();
+            // So many lines of 64 bytes are reserved at a time; each of these messages takes one.
+            const CHUNK: u64 = 4096;
+            let mut next = 0;
+            let mut send = |ends: &mut Ends, messages: u64| {
+                (next..next + messages).for_each(|number| ends.send(&message(1, number, 16)).unwrap());
+                next += messages;
+            };
+            send(&mut ends, CHUNK - 20);
+            fill_up(at);
+            let mut expected = 0;
+            let mut drain = |ends: &mut Ends| loop {
+                let found = match ends {
+                    Ends::Topic(_, subscriber) => subscriber.try_receive().and_then(Sample::to_vec),
+                    Ends::Queue(_, consumer) => consumer.try_receive().and_then(|job| {
+                        let bytes = job.to_vec()?;
+                        job.acknowledge().map(|()| bytes)
+                    }),
+                    _ => unreachable!("these two have a ring without a bound"),
+                };
+                match found {
+                    Ok(bytes) => assert_eq!(read(&bytes), (1, expected)),
+                    Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock, "{kind:?}: {error}"),
+                }
+                expected += 1;
+            };
+            drain(&mut ends);
+            // They come so soon that it takes them for a stream, and would let its publisher get ahead.
+            for _ in 0..15 {
+                send(&mut ends, 1);
+                drain(&mut ends);
+            }
+            // Long enough that it is looked again whether all is there.
+            thread::sleep(Duration::from_millis(60));
+            send(&mut ends, 1);
+            drain(&mut ends);
+            assert_eq!(expected, CHUNK - 4);
+        }
+    });
 }

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -35,6 +36,10 @@ const RING: u64 = 1 << 13;
 const ZERO: &str = "zero";
 const VISIBLE: &str = "visible";
 const RETRIED: &str = "retried";
+const UNBOUNDED: &str = "unbounded";
+/// What an unbounded one may hold, and what it reserves at a time.
+const BUDGET: u64 = 4 << 20;
+const CHUNK: u64 = 256 << 10;
 /// For how long a message may be worked on, where it may not be for as long as one likes.
 const VISIBILITY: Duration = Duration::from_millis(20);
 /// A little longer than nobody looks who has died, after somebody has.
@@ -55,6 +60,7 @@ fn options(directory: &Path, how: &str) -> Options {
         ZERO => options.capacity(Capacity::Zero),
         VISIBLE => options.capacity(Capacity::Bounded(RING)).visibility(VISIBILITY),
         RETRIED => options.capacity(Capacity::Bounded(RING)).retries(1),
+        UNBOUNDED => options.capacity(Capacity::Unbounded(BUDGET)),
         _ => options.capacity(Capacity::Bounded(RING)),
     }
 }
@@ -316,6 +322,30 @@ fn making_room(test: &Test, points: u64) {
     kill(test, points, ZERO, "withdrawn", 0, &[expect(0..=1, 0..=0, 1..=1)]);
 }
 
+/// Sending where memory is given back, and reserved, for each message.
+fn making_memory(test: &Test, points: u64) {
+    const MESSAGES: u64 = 4;
+    test.role("memory", |peer| {
+        let victim = Victim::of(peer);
+        let (producer, consumer) = (victim.producer(), victim.consumer(1));
+        let mut bytes = Vec::new();
+        for _ in 0..3 {
+            producer.send(&message(7, 7, CHUNK as usize)).unwrap();
+            consumer.take(&mut bytes, Wait::never()).unwrap();
+        }
+        let messages: Vec<_> =
+            (0..MESSAGES).map(|at| message(0, victim.base + at, CHUNK as usize + 9)).collect();
+        victim.section(|| messages.iter().for_each(|message| producer.send(message).unwrap()));
+    });
+    kill_with(test, points, UNBOUNDED, "memory", 0, |observer, is_over| {
+        observer.look(&[sent(), sent(), sent(), sent()], is_over);
+        // The next one has given back what the dead had reserved, but for what it is in.
+        let ring = observer.scratch.path().join("queue.jobs/p1");
+        let used = std::fs::metadata(ring).unwrap().blocks() * 512;
+        assert!(used <= 2 * CHUNK + (64 << 10), "{used} bytes");
+    });
+}
+
 fn claiming(test: &Test, points: u64) {
     test.role("claim", |peer| {
         let victim = Victim::of(peer);
@@ -485,6 +515,7 @@ fn making(test: &Test, points: u64) {
 sweeps! {
     killed_while_sending, killed_while_sending_anywhere: sending, 6;
     killed_while_making_room, killed_while_making_room_anywhere: making_room, 6;
+    killed_while_making_memory, killed_while_making_memory_anywhere: making_memory, 40;
     killed_while_claiming, killed_while_claiming_anywhere: claiming, 6;
     killed_while_acknowledging, killed_while_acknowledging_anywhere: acknowledging, 6;
     killed_while_taking_over, killed_while_taking_over_anywhere: taking_over, 6;

@@ -94,6 +94,42 @@ fn messages_of_all_sizes_go_to_and_fro() {
     assert_eq!(left(scratch.path()), ["l0", "site"]);
 }
 
+/// Rings of 64 lines, which calls of many lengths go round and round, several of them at a time.
+#[test]
+fn many_calls_go_round_a_small_ring() {
+    const CALLS: u64 = 30_000;
+    let test = test!();
+    test.role("echo", echo);
+    let scratch = scratch();
+    let options = options(scratch.path()).capacity(Capacity::Bounded(1 << 12));
+    let mut listener = Listener::open(&name(), &options).unwrap();
+    let mut child = test.child("echo").arg(scratch.path().display()).spawn();
+    let mut link = listener.accept().unwrap();
+    child.expect("connected");
+    let longest = link.longest() as u64;
+    let message = |number: u64| {
+        let len = if number.is_multiple_of(97) { longest } else { number * 31 % 400 };
+        (0..len).map(|at| (at * 7 + number) as u8).collect::<Vec<_>>()
+    };
+    let (mut sent, mut answered) = (0, 0);
+    while answered < CALLS {
+        // As many as have room, at most so many.
+        while sent < CALLS && sent - answered < 1 + sent % 9 {
+            match link.send_wait(&message(sent), Wait::never()) {
+                Ok(()) => sent += 1,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+                    break;
+                }
+            }
+        }
+        assert!(link.receive().unwrap().to_vec().unwrap() == message(answered), "answer {answered}");
+        answered += 1;
+    }
+    drop(link);
+    child.succeed();
+}
+
 #[test]
 fn many_clients_at_a_time_have_connections_of_their_own() {
     let test = test!();

@@ -6,11 +6,12 @@
 //! TWIXT_TEST_POINTS=500 cargo test -p twixt-bus --test topic_killed      # so many of each section
 //! ```
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use twixt_bus::{Event, Left, Publisher, Slow, Subscriber, SubscriberOptions};
+use twixt_bus::{Capacity, Event, Left, Publisher, Slow, Subscriber, SubscriberOptions};
 use twixt_os::{ErrorKind, Wait};
 use twixt_sys::{Access, Mapping};
 use twixt_testkit::{Peer, Test, test};
@@ -163,6 +164,57 @@ fn flows(test: &Test, points: u64) {
         })
     });
     sweep_publisher(test, points, "flow", 1);
+}
+
+/// An unbounded topic, which gives back memory and reserves it for each message.
+fn making_memory(test: &Test, points: u64) {
+    const BUDGET: u64 = 4 << 20;
+    const CHUNK: u64 = 256 << 10;
+    const MESSAGES: u64 = 4;
+    test.role("memory", |peer| {
+        let (topic, base) = (Topic::of(peer), peer.arg(1).parse::<u64>().unwrap());
+        let publisher = topic.publisher();
+        let messages: Vec<_> =
+            (base..base + MESSAGES).map(|number| message(0, number, CHUNK as usize + 9)).collect();
+        peer.mark();
+        messages.iter().for_each(|message| publisher.publish(message).unwrap());
+        peer.mark();
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    let topic = Topic::new();
+    let options = topic.options().capacity(Capacity::Unbounded(BUDGET));
+    let mut subscriber = Subscriber::open(&Topic::name(), &options).unwrap();
+    let base = std::cell::Cell::new(0);
+    let mut received = 0;
+    let child = || test.child("memory").arg(topic.arg()).arg(base.get());
+    sweep(test, "memory", points, child, |is_over| {
+        let (mut expected, mut bytes) = (base.get()..base.get() + MESSAGES, Vec::new());
+        loop {
+            match subscriber.next(in_ms(60_000)).unwrap() {
+                Event::Message(mut sample) => match sample.read_into(&mut bytes) {
+                    Ok(()) => assert_eq!(Some(read(&bytes).1), expected.next()),
+                    // Its publisher has died while it was writing it.
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::PeerGone, "{error}"),
+                },
+                Event::Left { publisher: 0, how: Left::Died } => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(!is_over || expected.is_empty(), "{expected:?} were published, and are lost");
+        received += expected.start - base.get();
+        base.set(base.get() + MESSAGES);
+        let next = topic.publisher();
+        assert_eq!(next.published().0, received);
+        next.publish(&message(1, 5, 40)).unwrap();
+        assert_eq!(read(&topics::receive(&mut subscriber)), (1, 5));
+        received += 1;
+        // It has given back what the dead had reserved, but for what it is in.
+        let used = std::fs::metadata(topic.directory().join("p0")).unwrap().blocks() * 512;
+        assert!(used <= 2 * CHUNK + (64 << 10), "{used} bytes");
+        drop(next);
+        assert!(matches!(subscriber.next(in_ms(60_000)).unwrap(), Event::Left { how: Left::Closed, .. }));
+    });
+    println!("    {received} received");
 }
 
 /// Opening, with the first message, and leaving: the place of a dead one is adopted each time.
@@ -331,6 +383,7 @@ sweeps! {
     killed_while_publishing, killed_while_publishing_anywhere: publish, 14;
     killed_with_loans_out, killed_with_loans_out_anywhere: loans, 10;
     killed_while_a_message_flows, killed_while_a_message_flows_anywhere: flows, 10;
+    killed_while_making_memory, killed_while_making_memory_anywhere: making_memory, 40;
     killed_while_coming_or_going, killed_while_coming_or_going_anywhere: coming_and_going, 10;
     killed_while_making_the_topic, killed_while_making_the_topic_anywhere: making, 8;
     killed_while_receiving, killed_while_receiving_anywhere: subscribers, 6;

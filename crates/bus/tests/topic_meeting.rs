@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use twixt_bus::{Capacity, Options, Publisher, Subscriber};
 use twixt_os::{Deadline, ErrorKind, Wait};
-use twixt_testkit::{Peer, call, test};
+use twixt_testkit::{Peer, Test, call, test};
 
 #[path = "support/topics.rs"]
 #[allow(dead_code, reason = "each test file uses some of it")]
@@ -146,9 +146,14 @@ fn what_was_published_is_the_next_ones_or_was_not_published() {
         let dropped = now();
         std::thread::sleep(Duration::from_micros(2400) + 4 * moment(&mut state));
         let mut second = subscriber(&topic);
+        let patience = Wait::until(Deadline::after(Duration::from_nanos(PATIENCE as u64)));
+        let number_of = |sample: twixt_bus::Sample<'_>| number(&sample.to_vec().unwrap());
+        let mut found = second.receive_wait(patience).map(number_of);
         let line = child.hear();
+        if found.is_err() {
+            found = second.try_receive().map(number_of);
+        }
         let (outcome, end) = line.split_once(' ').unwrap();
-        let found = second.try_receive().map(|sample| number(&sample.to_vec().unwrap()));
         match outcome {
             // Where the first was still there when the time was up, it was that one's.
             "went" if dropped >= end.parse().unwrap() => {}
@@ -162,6 +167,87 @@ fn what_was_published_is_the_next_ones_or_was_not_published() {
     }
     println!("{went} of {rounds} went");
     child.succeed();
+}
+
+/// Who comes, takes what there is and goes, all while the publisher cannot look, has nothing of what that one then gives up.
+#[test]
+fn what_was_given_up_nobody_has_received() {
+    let test = test!();
+    test.role("publisher", |peer| {
+        let publisher = publisher(&Topic::of(peer));
+        peer.say("there");
+        for (number, patience) in [(1_u64, 300), (2, 60_000)] {
+            peer.wait_for("publish");
+            let deadline = Deadline::after(Duration::from_millis(patience));
+            let mut message = number.to_ne_bytes().to_vec();
+            message.resize(peer.arg(1).parse().unwrap(), 9);
+            peer.say(match publisher.publish_deadline(&message, deadline) {
+                Ok(()) => "went",
+                Err(_) => "failed",
+            });
+        }
+    });
+    // One that is received while it is written, too.
+    for len in [8, 40_000] {
+        give_up(&test, len);
+    }
+}
+
+fn give_up(test: &Test, len: usize) {
+    let topic = Topic::new();
+    let mut guest = Some(subscriber(&topic));
+    let mut child = test.child("publisher").arg(topic.arg()).arg(len).spawn();
+    child.expect("there");
+    // The first time the time is over when it looks again, the second time it is not.
+    for time in [Duration::from_millis(300), Duration::ZERO] {
+        let mut first = guest.take().unwrap_or_else(|| subscriber(&topic));
+        while first.arm().unwrap() {
+            assert_eq!(kind(first.try_receive()), ErrorKind::WouldBlock);
+        }
+        child.tell("publish");
+        let bell = first.doorbell().unwrap();
+        assert!(poll(&mut [PollFd::new(&bell, PollFlags::IN)], None).unwrap() > 0);
+        child.wait_until_blocked_in(&[call::FUTEX]);
+        child.stop();
+        drop(first);
+        let mut second = subscriber(&topic);
+        let mut has_received = second.try_receive().is_ok();
+        drop(second);
+        std::thread::sleep(time);
+        child.signal(rustix::process::Signal::CONT);
+        if time.is_zero() {
+            // Whoever comes while it waits has it.
+            let mut third = subscriber(&topic);
+            let found = receive(&mut third);
+            assert_eq!((number(&found[..8]), found.len()), (2, len));
+            assert!(found[8..].iter().all(|byte| *byte == 9));
+            assert!(!has_received, "it was received twice");
+            has_received = true;
+        }
+        child.expect(if has_received { "went" } else { "failed" });
+    }
+    child.succeed();
+}
+
+#[test]
+fn whoever_comes_while_a_loan_is_out_has_it_too() {
+    let topic = Topic::new();
+    let (mut first, publisher) = (subscriber(&topic), publisher(&topic));
+    while first.arm().unwrap() {
+        assert_eq!(kind(first.try_receive()), ErrorKind::WouldBlock);
+    }
+    let mut loan = publisher.loan_wait(8, Wait::never()).unwrap();
+    loan.write(0, &7_u64.to_ne_bytes());
+    let second = subscriber(&topic);
+    std::thread::scope(|scope| {
+        for mut subscriber in [first, second] {
+            scope.spawn(move || {
+                assert_eq!(number(&receive(&mut subscriber)), 7);
+                assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+            });
+        }
+        loan.publish().unwrap();
+    });
 }
 
 #[test]

@@ -143,3 +143,34 @@ fn unbounded_waits_for_nobody_and_takes_memory_only_while_it_is_needed() {
         }
     }
 }
+
+/// What has been received by those who are waited for is given back, whoever else has not.
+#[test]
+fn unbounded_gives_back_what_only_the_slow_have_not_received() {
+    const BUDGET: u64 = 16 << 20;
+    let topic = Topic::new();
+    let options = topic.options().create(true).capacity(Capacity::Unbounded(BUDGET));
+    let how = SubscriberOptions::new().slow(Slow::DropOldest);
+    let mut slow = Subscriber::open_with(&Topic::name(), &options, how).unwrap();
+    let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+    let mut next = 0;
+    for round in 1..=20 {
+        for number in (round - 1) * 1000..round * 1000 {
+            publisher.publish(&message(0, number, 1000)).unwrap();
+        }
+        let (numbers, missed) = drain(&mut slow);
+        let missed: u64 = missed.iter().map(|(_, messages)| messages).sum();
+        assert!(!numbers.is_empty() && missed > 0, "{} received, {missed} missed", numbers.len());
+        assert!(
+            numbers.iter().copied().eq(next + missed..round * 1000),
+            "{numbers:?} from {next} and {missed}"
+        );
+        next = round * 1000;
+        assert_eq!(publisher.published().0, next);
+    }
+    drop(publisher);
+    // A successor goes on in memory of its own.
+    let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+    publisher.publish(&message(0, next, 1000)).unwrap();
+    assert_eq!(drain(&mut slow), (vec![next], vec![]));
+}

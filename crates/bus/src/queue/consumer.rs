@@ -12,6 +12,7 @@ use crate::barrier::{self, Light};
 use crate::bell::LONGEST;
 use crate::doorbell::Doorbell;
 use crate::error::{fault, malformed, refused};
+use crate::hints::{now, roughly_now};
 use crate::place::Kind;
 use crate::ring::CONTROL;
 use crate::ring::consumer::Consumer as Follower;
@@ -174,7 +175,7 @@ impl Consumer {
             maker: Maker::this(),
             received: Cell::new(counters[page::RECEIVED].load(Ordering::Relaxed)),
             acknowledged: Cell::new(counters[page::ACKNOWLEDGED].load(Ordering::Relaxed)),
-            tended: Cell::new(milliseconds()),
+            tended: Cell::new(milliseconds(now())),
             doorbell: OnceCell::new(),
             counters,
             site,
@@ -472,7 +473,7 @@ impl Consumer {
 
     #[inline(always)]
     fn time(&self) -> u64 {
-        self.visibility.map_or(0, |visibility| visibility.time(coarse_now()))
+        self.visibility.map_or(0, |visibility| visibility.time(roughly_now()))
     }
 
     /// Looks which producers are there.
@@ -503,13 +504,16 @@ impl Consumer {
     }
 
     fn tend_if_due(&self) -> Result<()> {
-        if milliseconds().wrapping_sub(self.tended.get()) < EACH { Ok(()) } else { self.tend(FEW) }
+        let now = milliseconds(roughly_now());
+        if now.saturating_sub(self.tended.get()) < EACH { Ok(()) } else { self.tend(FEW) }
     }
 
     /// Gives back what the dead and the slow have in hand.
     #[inline(never)]
     fn tend(&self, most: u64) -> Result<()> {
-        let now = milliseconds();
+        // Not the coarse clock, which is late by more than the 5 ms that this may be early by where a processor has just woken up:
+        // then nobody would look until all have slept once more.
+        let now = milliseconds(now());
         self.tended.set(now);
         if !self.site.has_name() {
             return Err(self.site.removed(RECEIVE));
@@ -687,7 +691,8 @@ pub(super) fn source(site: &Site, index: usize) -> Result<Option<Source>> {
     let control = peer.foreign(segment::CONTROL_AT, CONTROL)?;
     let tail = peer.foreign(segment::TAIL_AT + segment::TAIL, 1)?;
     let ring = peer.foreign(segment::RING, geometry.words())?;
-    let follower = Follower::new(geometry, ring, control.clone(), 0).ok_or_else(wrong)?;
+    let mut follower = Follower::new(geometry, ring, control.clone(), 0).ok_or_else(wrong)?;
+    follower.is_sparse = matches!(site.charter.capacity, Capacity::Unbounded(_));
     Ok(Some(Source {
         index,
         picker: Picker::new(follower, control, tail, ledger),
@@ -697,14 +702,8 @@ pub(super) fn source(site: &Site, index: usize) -> Result<Option<Source>> {
     }))
 }
 
-/// Nanoseconds of the monotonic clock, a few milliseconds late and for a few nanoseconds.
-fn coarse_now() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    (time.tv_sec.cast_unsigned()).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.cast_unsigned())
-}
-
-fn milliseconds() -> u64 {
-    coarse_now() / 1_000_000
+fn milliseconds(nanoseconds: u64) -> u64 {
+    nanoseconds / 1_000_000
 }
 
 #[cfg(test)]

@@ -129,6 +129,12 @@ impl Picker {
         let begin = walk.reached;
         walk.consumer.seek(begin);
         let mut picked = Picked::default();
+        if walk.consumer.is_sparse && !walk.consumer.is_intact(begin) {
+            // It is not touched: on a full file system there is no memory to be had for it.
+            walk.reached = self.start(next);
+            picked.is_overrun = true;
+            return Ok(picked);
+        }
         let mut is_empty = false;
         // No more than a ring has: a producer may write as fast as one looks.
         for _ in 0..self.reader.geometry().lines() {

@@ -20,6 +20,8 @@ pub(crate) struct Consumer {
     sequence: u64,
     shape: Shape,
     lag: Lag,
+    /// Whether there may be no memory further on: then it does not look ahead.
+    pub(crate) is_sparse: bool,
 }
 
 /// What the frame before was like: the next one is mostly like it.
@@ -121,6 +123,7 @@ impl Consumer {
             sequence: 0,
             shape: Shape::empty(),
             lag: Lag::default(),
+            is_sparse: false,
         })
     }
 
@@ -136,9 +139,9 @@ impl Consumer {
         self.expected = None;
     }
 
-    /// Begins with what was published last and not yet received by those that a producer without capacity waits for.
+    /// Begins behind what a producer without capacity offers to those that have waited for it.
     pub(crate) fn at_met(&mut self) {
-        // Acquire: pairs with the Release in `Producer::meet`.
+        // Acquire: pairs with the Release in `Producer::offer`.
         self.position = self.control.acquire(control::MET);
         self.expected = None;
     }
@@ -194,6 +197,10 @@ impl Consumer {
         while found < most && candidate != position {
             let far = distance(candidate, head);
             if far <= 0 || far.cast_unsigned() > reach || distance(candidate, position) <= 0 {
+                break;
+            }
+            // What was given back is not touched.
+            if !self.is_intact(candidate) {
                 break;
             }
             let at = self.geometry.word(candidate);
@@ -290,6 +297,11 @@ impl Consumer {
         true
     }
 
+    /// As [`look`](Self::look), for one that is not waited for in a sparse ring: what was given back is not touched.
+    pub(crate) fn look_at_what_is_there(&mut self) -> Look {
+        if self.is_intact(self.position) { self.look() } else { self.overrun() }
+    }
+
     /// What comes next. Frames without a message are passed over, at most a whole ring of them at a time.
     #[inline]
     pub(crate) fn look(&mut self) -> Look {
@@ -333,7 +345,7 @@ impl Consumer {
         } else if found == reserved(self.position) {
             Look::Pending
         } else {
-            if self.lag.misses(self.position, self.shape.lines) {
+            if !self.is_sparse && self.lag.misses(self.position, self.shape.lines) {
                 let ahead = self.lag.reach().min(self.geometry.lines() / 4);
                 let at = self.geometry.word(self.position.wrapping_add(ahead));
                 self.lag.begin(at, self.ring.load(at));

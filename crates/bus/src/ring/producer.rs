@@ -143,8 +143,9 @@ impl Producer {
         if self.control[control::EPOCH].load(Ordering::Relaxed) == 0 {
             store(control::ORIGIN, self.next.get());
         }
-        store(control::MET, self.next.get());
         store(control::START, self.next.get());
+        // Release: pairs with the Acquire in `Consumer::at_met`; whoever begins there finds no old tag.
+        self.control[control::MET].store(self.next.get(), Ordering::Release);
         // Release: whoever sees it active sees where it began.
         self.control[control::STATE].store(Life::Active.word(), Ordering::Release);
         // Before all that this incarnation writes to the ring, which is published with Release: see `Consumer::skip_pending`.
@@ -208,10 +209,15 @@ impl Producer {
         (&self.ring, &self.control)
     }
 
-    /// Says that everything published has been received, or given up.
-    pub(crate) fn meet(&self) {
-        // Release: pairs with the Acquire in `Consumer::at_met`; what is before it was received.
-        self.control[control::MET].store(self.head(), Ordering::Release);
+    /// Says that whoever joins from now on begins behind what was reserved. Whoever may begin before that has changed the roster
+    /// before this returns.
+    pub(crate) fn offer(&self) {
+        // Release: pairs with the Acquire in `Consumer::at_met`; whoever begins there finds the tag 0, or that of what follows.
+        self.control[control::MET].store(self.next.get(), Ordering::Release);
+        // Pairs with the fence of whoever joins, between its change of the roster and its look at this word.
+        if order::OFFER {
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// Room for a message, in front of which the rest of the ring is skipped where it would not fit. `None` if there is none.
@@ -390,8 +396,13 @@ impl Producer {
 
     /// Shows a slot of kind `BELOW` of which nothing is written yet; it is written by [`Self::show`].
     pub(crate) fn open(&self, slot: Slot) {
-        let line = self.ring.line(slot.position);
         self.begin_lending(slot);
+        self.open_lent(slot);
+    }
+
+    /// As [`open`](Self::open), of a slot that was lent.
+    pub(crate) fn open_lent(&self, slot: Slot) {
+        let line = self.ring.line(slot.position);
         line[3].store(0, Ordering::Relaxed);
         describe(line, slot);
         // Release: as in `publish`.

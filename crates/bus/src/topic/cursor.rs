@@ -110,6 +110,36 @@ mod models {
         });
     }
 
+    /// A publisher whose only guest goes, so that it gives up, while somebody joins, looks what there is, and leaves. What was
+    /// given up, that one has not received.
+    #[test]
+    fn what_was_given_up_nobody_has() {
+        loom::model(|| {
+            let roster = Words::heap(1);
+            let geometry = Geometry::new(FEWEST).unwrap();
+            let (memory, control) = (Words::heap(geometry.words()), Words::heap(CONTROL));
+            let mut consumer = Consumer::new(geometry, memory.foreign(), control.foreign(), 0).unwrap();
+            let producer = Producer::adopt(geometry, memory, control).unwrap();
+            let publisher = thread::spawn({
+                let roster = roster.clone();
+                move || {
+                    producer.allow(0);
+                    let slot = producer.reserve(8, Flags::empty()).unwrap();
+                    producer.lend(slot);
+                    producer.offer();
+                    let has_come = roster[0].load(Ordering::Acquire) != 0;
+                    producer.publish_lent(slot, if has_come { Flags::SKIP } else { Flags::empty() });
+                }
+            });
+            roster[0].fetch_add(1, Ordering::Release);
+            barrier::heavy();
+            consumer.at_met();
+            assert!(!matches!(consumer.look(), Look::Message(_)));
+            publisher.join().unwrap();
+            assert!(!matches!(consumer.look(), Look::Message(_)));
+        });
+    }
+
     #[test]
     fn whoever_waits_for_a_meeting_has_it() {
         meet(false);

@@ -9,7 +9,7 @@ use crate::error::is_want;
 use crate::ring::distance;
 use crate::ring::producer::Producer;
 use crate::segment::{Peer, What, bell_of, header, sweep};
-use crate::site::{Capacity, Site};
+use crate::site::Site;
 use crate::words::Foreign;
 
 use super::{MOST_SUBSCRIBERS, Slow, cursor, page, spill};
@@ -33,6 +33,8 @@ struct Follower {
     lines: i64,
     /// Up to where it has a copy of what it has not received, and is not waited for.
     copied: Cell<Option<u64>>,
+    /// With no capacity, whether it has waited for the message that is published: that is for it, then, and for no other.
+    is_guest: Cell<bool>,
 }
 
 impl Follower {
@@ -40,6 +42,17 @@ impl Follower {
     fn said(&self, next: u64) -> Option<u64> {
         // Acquire: pairs with the Release of the cursor; all reads of what is before it are over.
         page::position(self.cursor.acquire(0), next)
+    }
+
+    /// Whether it takes no more.
+    fn is_leaving(&self) -> bool {
+        // Acquire: pairs with the Release of who leaves; its cursor is the last one, then.
+        self.counters.acquire(page::LEAVING) != 0
+    }
+
+    /// Whether it does not listen to this publisher.
+    fn is_deaf(&self) -> bool {
+        self.cursor.load(0) == page::IGNORED
     }
 
     /// How far it is, seen from a position; `None` if it is not waited for.
@@ -125,51 +138,46 @@ impl Followers {
             // to come, and all of it is there. Or it joins just now, and has everything from some point on that it will say;
             // so it is where more than a ring has passed.
             let lines = site.charter.geometry.lines().cast_signed();
-            let is_meeting = site.charter.capacity == Capacity::Zero;
-            let begin = if is_meeting || distance(self.origin, next) <= lines { self.origin } else { next };
-            let copied = Cell::new(None);
-            self.all.push(Follower { index, peer, slow, cursor, counters, begin, lines, copied });
+            let begin = if distance(self.origin, next) <= lines { self.origin } else { next };
+            let (copied, is_guest) = (Cell::new(None), Cell::new(false));
+            self.all.push(Follower { index, peer, slow, cursor, counters, begin, lines, copied, is_guest });
         }
         Ok(())
     }
 
-    /// Whether there is somebody, and everybody waits for the message at a position.
+    /// Whether there is somebody, and everybody waits for the message at a position: then it is for them.
     pub(super) fn invite(&self, position: u64) -> bool {
-        let mut present = self.all.iter().filter(|it| it.counters.load(page::LEAVING) == 0).peekable();
-        present.peek().is_some()
-            && present.all(|it| {
-                let word = it.cursor.acquire(0);
-                word == page::IGNORED || cursor::is_invited(&it.cursor, position)
-            })
-    }
-
-    /// The cursors of those who are there: they can be read when those have gone.
-    pub(super) fn cursors(&self) -> impl Iterator<Item = Foreign> {
-        self.all.iter().map(|it| it.cursor.clone())
-    }
-
-    /// Whether one of them has what is before a position. To be asked before anybody can begin behind that.
-    pub(super) fn have_received(&self, next: u64) -> bool {
-        self.all.iter().filter_map(|it| it.said(next)).any(|position| distance(next, position) >= 0)
-    }
-
-    /// Whether one of them is to receive what is before a position. `None` as long as somebody who is just joining has not said
-    /// where it begins, and nobody else is.
-    pub(super) fn will_receive(&self, next: u64) -> Option<bool> {
-        let mut is_known = true;
-        for follower in self.all.iter().filter(|it| it.counters.load(page::LEAVING) == 0) {
-            // Acquire: pairs with the Release of one that has joined, and has said by then where it begins. Who has not looked
-            // since the publisher came begins with its first message.
-            let has_joined = follower.counters.acquire(page::JOINED) != 0;
-            match follower.said(next) {
-                Some(position) if distance(position, next) > 0 => return Some(true),
-                Some(_) => {}
-                None if follower.cursor.load(0) == page::IGNORED => {}
-                None if has_joined => return Some(true),
-                None => is_known = false,
+        let mut is_anybody = false;
+        for follower in &self.all {
+            let is_invited = cursor::is_invited(&follower.cursor, position);
+            if is_invited || follower.is_leaving() || follower.is_deaf() {
+                follower.is_guest.set(is_invited && !follower.is_leaving());
+                is_anybody |= follower.is_guest.get();
+            } else {
+                return false;
             }
         }
-        is_known.then_some(false)
+        is_anybody
+    }
+
+    /// Those whom the message is for and who are there, as far as is known.
+    fn guests(&self) -> impl Iterator<Item = &Follower> {
+        self.all.iter().filter(|it| it.is_guest.get() && !it.is_leaving() && !it.is_deaf())
+    }
+
+    /// Whether somebody is there whom the message is for.
+    pub(super) fn has_guests(&self) -> bool {
+        self.guests().next().is_some()
+    }
+
+    /// Whether all whom the message is for and who are there have received what is before a position.
+    pub(super) fn guests_have(&self, next: u64) -> bool {
+        self.guests().all(|it| it.said(next).is_some_and(|position| distance(next, position) >= 0))
+    }
+
+    /// The cursors of those whom the message is for: they can be read when those have gone.
+    pub(super) fn cursors(&self) -> impl Iterator<Item = Foreign> {
+        self.all.iter().filter(|it| it.is_guest.get()).map(|it| it.cursor.clone())
     }
 
     /// How far the slowest is, seen from a position.

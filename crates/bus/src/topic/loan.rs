@@ -55,14 +55,18 @@ impl<'p> Loan<'p> {
     /// Publishes it.
     ///
     /// # Errors
-    /// With a capacity of zero, why nobody received it; it is published all the same.
+    /// With a capacity of zero, why nobody receives it.
     /// [`InvalidInput`](twixt_os::ErrorKind::InvalidInput) in a forked child: the loan is the parent's.
     pub fn publish(mut self) -> Result<()> {
         self.publisher.check_maker()?;
         self.is_done = true;
         self.publisher.lent.set(self.publisher.lent.get() - 1);
+        if self.publisher.meets {
+            return self.publisher.hand_over_lent(self.slot, &Wait::forever());
+        }
         self.publisher.producer.publish_lent(self.slot, Flags::empty());
-        self.publisher.after(&Wait::forever())
+        self.publisher.ring();
+        Ok(())
     }
 }
 
@@ -147,12 +151,21 @@ impl<'p> Flow<'p> {
     ///
     /// # Errors
     /// As [`Loan::publish`].
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
+        self.finish_wait(&Wait::forever())
+    }
+
+    /// As [`finish`](Self::finish); with a capacity of zero, waiting as `wait` says until it was received.
+    pub(super) fn finish_wait(mut self, wait: &Wait) -> Result<()> {
         self.publisher.check_maker()?;
         self.is_done = true;
         self.publisher.lent.set(self.publisher.lent.get() - 1);
         self.publisher.producer.finish(self.slot, true);
-        self.publisher.after(&Wait::forever())
+        self.publisher.ring();
+        if self.publisher.meets {
+            return self.publisher.meet_all(self.slot, wait);
+        }
+        Ok(())
     }
 }
 

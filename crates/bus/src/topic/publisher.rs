@@ -20,7 +20,7 @@ use crate::segment::{Own, What, bell_of, sweep};
 use crate::site::{Capacity, Options, Site};
 use crate::sync::AtomicU64;
 use crate::wait::{Patience, Waiting};
-use crate::words::{Foreign, copy_in};
+use crate::words::copy_in;
 
 use super::followed::Followers;
 use super::{Flow, Loan, MOST_PUBLISHERS, segment};
@@ -30,6 +30,7 @@ mod meeting;
 mod room;
 
 pub use batch::Batch;
+use meeting::Guests;
 
 /// From how many bytes on a message is shown while it is still being written.
 pub(crate) const FLOWS: usize = 32 << 10;
@@ -62,7 +63,7 @@ pub struct Publisher {
     /// The most bytes of a message.
     longest: usize,
     /// Whether it waits for all to have each message: it has no capacity.
-    meets: bool,
+    pub(super) meets: bool,
     /// Of an unbounded topic.
     backing: RefCell<Option<Backing>>,
     followers: RefCell<Followers>,
@@ -75,8 +76,8 @@ pub struct Publisher {
     insists: Cell<bool>,
     /// Whether nothing is overwritten, for the sake of who is yet to come.
     keeps: Cell<bool>,
-    /// With no capacity, the cursors of those who waited for the message.
-    invited_by: RefCell<Vec<Foreign>>,
+    /// With no capacity, whom the message is for.
+    guests: RefCell<Guests>,
     /// Of one that polls.
     doorbell: OnceCell<Doorbell>,
     /// The length of the message for which there was no room.
@@ -126,7 +127,13 @@ impl Publisher {
             own.remove();
         }
         let backing = match site.charter.capacity {
-            Capacity::Unbounded(_) => Some(Backing::new(geometry, 8 * segment::RING, producer.next())),
+            Capacity::Unbounded(_) => {
+                let backing = Backing::new(geometry, 8 * segment::RING, producer.next());
+                // Where its predecessor was about to write there may be no memory.
+                producer.limit_to(backing.covered());
+                producer.begin_anew();
+                Some(backing)
+            }
             Capacity::Zero | Capacity::Bounded(_) => None,
         };
         let backing = RefCell::new(backing);
@@ -147,7 +154,7 @@ impl Publisher {
             lent: Cell::new(0),
             insists: Cell::new(false),
             keeps: Cell::new(false),
-            invited_by: RefCell::new(Vec::new()),
+            guests: RefCell::default(),
             doorbell: OnceCell::new(),
             refused: Cell::new(0),
             producer,
@@ -237,7 +244,7 @@ impl Publisher {
         for piece in message.chunks(PIECE) {
             flow.write(piece);
         }
-        flow.finish()
+        flow.finish_wait(&wait)
     }
 
     /// Room for a message of `len` bytes, to be written in place. Several may be out at a time; messages leave in the order in
@@ -272,6 +279,9 @@ impl Publisher {
     /// # Errors
     /// As [`flow`](Self::flow), and what `wait` ends with.
     pub fn flow_wait(&self, len: usize, wait: Wait) -> Result<Flow<'_>> {
+        if self.meets {
+            return self.flow_offered(len, &wait);
+        }
         let slot = self.reserve(len, Flags::BELOW, &wait)?;
         self.producer.open(slot);
         Ok(Flow::new(self, slot))
@@ -421,16 +431,14 @@ impl Publisher {
     /// Publishes a slot; with no capacity, waits until all have it.
     #[inline(always)]
     fn finish(&self, slot: Slot, wait: &Wait) -> Result<()> {
+        // By reference: to copy `wait` at once, having been stored in parts, would wait for all stores before, those to lines
+        // included that come from another processor.
+        if self.meets {
+            return self.hand_over(slot, wait);
+        }
         self.producer.publish(slot);
-        self.after(wait)
-    }
-
-    /// What follows when something was published. By reference: to copy `wait` at once, having been stored in parts, would wait
-    /// for all stores before, those to lines included that come from another processor.
-    #[inline(always)]
-    pub(super) fn after(&self, wait: &Wait) -> Result<()> {
         self.ring();
-        if self.meets { self.meet(wait) } else { Ok(()) }
+        Ok(())
     }
 
     /// Wakes whoever sleeps.

@@ -137,6 +137,8 @@ pub struct Subscriber {
     doorbell: Option<Doorbell>,
     /// With a capacity of zero, whether it tells publishers that it waits.
     invites: bool,
+    /// Whether memory may have gone where it goes on: to touch it, more would be needed, which there may not be.
+    looks_first: bool,
 }
 
 /// The most messages that are taken from one publisher while others may have some.
@@ -184,6 +186,8 @@ impl Subscriber {
             // A rendezvous is with all who are there.
             options.slow = Slow::Block;
         }
+        let is_sparse = matches!(site.charter.capacity, Capacity::Unbounded(_));
+        let looks_first = is_sparse && options.slow != Slow::Block;
         let (own, index) = take_page(&site, options.slow)?;
         let stride = if site.charter.capacity == Capacity::Zero { 1 } else { site.charter.geometry.stride() };
         let mut subscriber = Self {
@@ -207,6 +211,7 @@ impl Subscriber {
             ignored: Vec::new(),
             is_disconnected: false,
             invites: false,
+            looks_first,
             doorbell: None,
             site,
         };
@@ -416,7 +421,8 @@ impl Subscriber {
         }
         self.burst = 0;
         let next = self.next_of_all(wait);
-        if self.tracks.get(self.turn).is_some_and(Track::is_plain) && !self.is_disconnected {
+        let is_plain = self.tracks.get(self.turn).is_some_and(Track::is_plain);
+        if is_plain && !self.is_disconnected && !self.looks_first {
             self.burst = BURST;
         }
         next
@@ -496,7 +502,16 @@ impl Subscriber {
                 let how = track.left.take()?;
                 return Some(Next::Left { publisher: track.index, how });
             }
-            match track.consumer.look() {
+            let found = if self.looks_first {
+                if let Err(why) = track.consumer.check() {
+                    track.standing = Standing::Banned;
+                    return Some(Next::Error(fault("receive from", &self.site.object, why)));
+                }
+                track.consumer.look_at_what_is_there()
+            } else {
+                track.consumer.look()
+            };
+            match found {
                 Look::Message(frame) => {
                     // A large one of a dead publisher may never be whole.
                     if matches!(track.standing, Standing::Going(_))

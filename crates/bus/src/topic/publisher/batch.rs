@@ -33,6 +33,9 @@ impl Batch<'_> {
         let unfilled = Unfilled { publisher: self.publisher, slot };
         fill(self.publisher.producer.payload(slot));
         core::mem::forget(unfilled);
+        if self.publisher.meets {
+            return self.publisher.hand_over(slot, &wait);
+        }
         self.publisher.producer.publish(slot);
         Ok(())
     }

@@ -1,17 +1,23 @@
 //! Publishing without capacity: no message goes before all who receive wait for it.
+//!
+//! A message is for those who wait for it when it is published, its guests, and nobody else ever receives it. So a publisher
+//! that gives up knows what became of it: it has the guests' cursors, also of those who have gone. Whoever joins begins behind a
+//! message ([`Producer::offer`](crate::ring::producer::Producer::offer)); or may have begun before, and is then seen in the roster
+//! before the message is published, which it is not then. If all guests go without it, those who have come are asked to a
+//! copy.
 
-use std::time::Duration;
+use twixt_os::{Error, ErrorKind, Result, Wait};
 
-use twixt_os::{Deadline, Error, ErrorKind, Result, Wait};
-
-use crate::barrier;
-use crate::bell::LONGEST;
 use crate::error::refused;
 use crate::ring::distance;
 use crate::ring::frame::Flags;
+use crate::ring::producer::Slot;
+use crate::sync::Ordering;
+use crate::wait::Stopped;
+use crate::words::Foreign;
 
-use super::super::followed::{Followers, Least};
-use super::super::page;
+use super::super::followed::Followers;
+use super::super::{Flow, page};
 use super::Publisher;
 
 impl Publisher {
@@ -26,9 +32,10 @@ impl Publisher {
         let head = self.producer.head();
         let is_invited = |followers: &Followers| {
             followers.invite(head).then(|| {
-                let mut cursors = self.invited_by.borrow_mut();
-                cursors.clear();
-                cursors.extend(followers.cursors());
+                let mut guests = self.guests.borrow_mut();
+                guests.roster = self.roster.get();
+                guests.cursors.clear();
+                guests.cursors.extend(followers.cursors());
             })
         };
         if self.patience.borrow_mut().is_due() {
@@ -52,71 +59,150 @@ impl Publisher {
         Ok(())
     }
 
-    /// With no capacity, waits until all subscribers have the message. They waited for it, so that it is theirs even if this one
-    /// cannot wait for them: who has just given up finds it the next time.
+    /// Publishes a slot that nobody sees yet, and waits until all whom it is for have it.
     #[cold]
-    pub(super) fn meet(&self, wait: &Wait) -> Result<()> {
+    #[inline(never)]
+    pub(super) fn hand_over(&self, slot: Slot, wait: &Wait) -> Result<()> {
+        self.producer.lend(slot);
+        self.hand_over_lent(slot, wait)
+    }
+
+    /// As [`hand_over`](Self::hand_over), of a slot that was lent.
+    #[cold]
+    pub(in crate::topic) fn hand_over_lent(&self, slot: Slot, wait: &Wait) -> Result<()> {
+        if self.offer(slot) {
+            self.producer.publish_lent(slot, Flags::empty());
+            self.ring();
+            return self.meet_all(slot, wait);
+        }
+        self.hand_over_again(slot, wait)
+    }
+
+    /// Room for a message that those receive whom it is for while it is being written.
+    #[cold]
+    pub(super) fn flow_offered(&self, len: usize, wait: &Wait) -> Result<Flow<'_>> {
+        loop {
+            let slot = self.reserve(len, Flags::BELOW, wait)?;
+            self.producer.lend(slot);
+            if self.offer(slot) {
+                self.producer.open_lent(slot);
+                return Ok(Flow::new(self, slot));
+            }
+            self.go_on(wait)?;
+        }
+    }
+
+    /// Waits until all whom a message is for that was published have it. If all of them have gone without it, whoever has come
+    /// meanwhile is asked to it.
+    #[cold]
+    pub(in crate::topic) fn meet_all(&self, slot: Slot, wait: &Wait) -> Result<()> {
+        match self.meet(wait)? {
+            Meeting::Over => Ok(()),
+            Meeting::Deserted => self.hand_over_again(slot, wait),
+        }
+    }
+
+    /// Has whoever joins begin behind a lent slot, and says whether nobody has come since its guests were seen. Somebody who has
+    /// may begin before it, and does not know that it is for others: it is taken back, then.
+    fn offer(&self, slot: Slot) -> bool {
+        self.producer.offer();
+        if self.guests.borrow().roster == self.site.hints.roster() {
+            return true;
+        }
+        self.producer.publish_lent(slot, Flags::SKIP);
+        self.ring();
+        false
+    }
+
+    /// Ends a wait whose time is over, where it would not come to waiting: somebody comes and goes all the time.
+    fn go_on(&self, wait: &Wait) -> Result<()> {
+        if wait.has_passed() { Err(Stopped::TimedOut.error("publish to", &self.site.object)) } else { Ok(()) }
+    }
+
+    /// Publishes the message of a slot anew, which nobody has received or will, for those who are there now.
+    #[cold]
+    fn hand_over_again(&self, slot: Slot, wait: &Wait) -> Result<()> {
+        // A copy of it: the room for the next may overlap with it.
+        let message: Vec<_> =
+            self.producer.payload(slot).iter().map(|word| word.load(Ordering::Relaxed)).collect();
+        loop {
+            self.go_on(wait)?;
+            let slot = self.reserve(slot.len, slot.flags & Flags::BELOW, wait)?;
+            for (to, word) in self.producer.payload(slot).iter().zip(&message) {
+                to.store(*word, Ordering::Relaxed);
+            }
+            self.producer.lend(slot);
+            if self.offer(slot) {
+                self.producer.publish_lent(slot, Flags::empty());
+                self.ring();
+                if self.meet(wait)? == Meeting::Over {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Waits until all whom the message is for have it. They waited for it, so that it is theirs even if this one cannot wait
+    /// for them: who has just given up finds it the next time.
+    fn meet(&self, wait: &Wait) -> Result<Meeting> {
         let wait = *wait;
         let head = self.producer.head();
         let met = |followers: &Followers| {
-            let is_over = match followers.least(head) {
-                Least::Position(position) => distance(head, position) >= 0,
-                Least::Nobody => self.was_received(head),
-            };
-            is_over.then_some(())
-        };
-        let is_met = met(&self.followers.borrow()).is_some();
-        let outcome = if is_met {
-            Ok(())
-        } else if wait.is_never() {
-            Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, "nobody has received it"))
-        } else {
-            self.wait_until(wait, met)
-        };
-        let has_been_received =
-            outcome.is_err() && (self.was_received(head) || self.followers.borrow().have_received(head));
-        // Whoever comes from now on has nothing to do with it.
-        self.producer.meet();
-        match outcome {
-            Err(_) if has_been_received => Ok(()),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) =>
-            {
-                self.leave_it_to_those_who_are_there(head, error)
+            if !followers.guests_have(head) {
+                return None;
             }
+            let is_over = followers.has_guests() || self.was_received(head);
+            Some(if is_over { Meeting::Over } else { Meeting::Deserted })
+        };
+        let known = met(&self.followers.borrow());
+        let outcome = match known {
+            Some(meeting) => return Ok(meeting),
+            None if wait.is_never() => {
+                Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, "nobody has received it"))
+            }
+            None => self.wait_until(wait, met),
+        };
+        match outcome {
+            Err(error) if is_about_waiting(&error) => {
+                // It is received if anybody lives who can, and otherwise was not sent.
+                let mut followers = self.followers.borrow_mut();
+                followers.bury(&self.site);
+                let is_somebodys = followers.has_guests() || self.was_received(head);
+                if is_somebodys { Ok(Meeting::Over) } else { Err(error) }
+            }
+            Err(_) if self.was_received(head) => Ok(Meeting::Over),
             outcome => outcome,
         }
     }
 
-    /// That it is received if anybody lives who can, and otherwise was not sent.
-    #[cold]
-    fn leave_it_to_those_who_are_there(&self, head: u64, error: Error) -> Result<()> {
-        // Pairs with the fence of whoever joins: it is seen here, or sees where it begins.
-        barrier::heavy();
-        let mut followers = self.followers.borrow_mut();
-        // Whoever is seen here and joins just now begins before the message or behind it, and says so in a moment, unless it
-        // is stopped.
-        let end = Deadline::after(LONGEST);
-        let is_somebodys = loop {
-            followers.bury(&self.site);
-            self.see(&mut followers)?;
-            match followers.will_receive(head) {
-                None if !end.has_passed() => std::thread::sleep(Duration::from_micros(100)),
-                known => break known == Some(true),
-            }
-        };
-        // Who was to receive it may have done so meanwhile.
-        if is_somebodys || self.was_received(head) { Ok(()) } else { Err(error) }
-    }
-
-    /// Whether one of those who waited for the message before a position has it, be it that it has left with it.
+    /// Whether one of those whom the message before a position is for has it, be it that it has left with it.
     fn was_received(&self, head: u64) -> bool {
-        self.invited_by.borrow().iter().any(|cursor| {
-            // Acquire: as in `Followers::least`.
+        self.guests.borrow().cursors.iter().any(|cursor| {
+            // Acquire: pairs with the Release of the cursor.
             page::position(cursor.acquire(0), head).is_some_and(|position| distance(head, position) >= 0)
         })
     }
+}
+
+/// Whom a message is for.
+#[derive(Default)]
+pub(super) struct Guests {
+    /// Their cursors: they can be read when those have gone.
+    cursors: Vec<Foreign>,
+    /// As of when they are all that there are.
+    roster: u32,
+}
+
+/// What has become of a message that was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meeting {
+    /// All whom it was for, and who are there, have it, or one who has gone.
+    Over,
+    /// All whom it was for have gone without it.
+    Deserted,
+}
+
+/// Whether only a wait has ended.
+fn is_about_waiting(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

@@ -100,6 +100,8 @@ impl Publisher {
         }
         let has_room = self.producer.has_room(len, flags);
         let (least, end) = (least(), self.producer.end_of(len, flags));
+        // One that is not waited for may still read there.
+        self.producer.abandon(backing.goes_until(least));
         backing.release(self.own.file(), least);
         let covered = if has_room { backing.cover(self.own.file(), end) } else { Ok(()) };
         // Whatever came of that, nothing is written where there is no memory.

@@ -181,6 +181,7 @@ impl Subscriber {
         let (ring, words) =
             (peer.foreign(segment::RING, geometry.words())?, peer.foreign(segment::CONTROL_AT, CONTROL)?);
         let mut consumer = Consumer::new(geometry, ring, words, 0).ok_or_else(wrong)?;
+        consumer.is_sparse = matches!(site.charter.capacity, Capacity::Unbounded(_));
         if is_first {
             if site.charter.capacity == Capacity::Zero {
                 consumer.at_met();

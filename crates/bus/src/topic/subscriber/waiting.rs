@@ -7,7 +7,7 @@ use twixt_os::{Errno, Result, Wait};
 
 use crate::barrier;
 use crate::error::kernel;
-use crate::ring::consumer::Look;
+use crate::ring::consumer::{Consumer, Look};
 use crate::segment::bell_of;
 use crate::site::Capacity;
 use crate::sync::{Ordering, relax};
@@ -82,10 +82,12 @@ impl Subscriber {
         if self.roster != self.site.hints.roster() || self.is_disconnected {
             return true;
         }
+        let looks_first = self.looks_first;
         self.tracks.iter_mut().any(|track| match track.standing {
             Standing::Here => {
+                let look = if looks_first { Consumer::look_at_what_is_there } else { Consumer::look };
                 track.left.is_some()
-                    || !matches!(track.consumer.look(), Look::Empty | Look::Pending)
+                    || !matches!(look(&mut track.consumer), Look::Empty | Look::Pending)
                     || track.consumer.is_closed()
             }
             Standing::Going(_) => true,
