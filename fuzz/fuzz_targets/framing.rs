@@ -9,7 +9,10 @@ use twixt_channel::framing::{Decoder, Fault, encode};
 
 const FRAMINGS: [Framing; 5] = [Framing::Frame, Framing::Len, Framing::Lines, Framing::Nul, Framing::Raw];
 
-fuzz_target!(|input: (u8, Vec<Vec<u8>>, Vec<(u16, u8)>, Vec<u16>)| {
+/// Which bytes of a stream are spoiled, and with what.
+type Spoiled = Vec<(u16, u8)>;
+
+fuzz_target!(|input: (u8, Vec<Vec<u8>>, Spoiled, Vec<u16>)| {
     let (framing, messages, spoiled, splits) = input;
     let framing = FRAMINGS[usize::from(framing) % FRAMINGS.len()];
     let mut stream = Vec::new();

@@ -37,7 +37,10 @@ thread_local! {
         std::cell::RefCell::new(OPTIONS.iter().enumerate().map(|(number, options)| Place::new(number, options)).collect());
 }
 
-fuzz_target!(|input: (u8, [Vec<(bool, Vec<u8>)>; 2])| {
+/// What a stranger says, one after the other: whether as a message, and which bytes.
+type Says = Vec<(bool, Vec<u8>)>;
+
+fuzz_target!(|input: (u8, [Says; 2])| {
     let (place, strangers) = input;
     PLACES.with(|places| {
         let place = &mut places.borrow_mut()[usize::from(place) % OPTIONS.len()];
@@ -66,7 +69,11 @@ fuzz_target!(|input: (u8, [Vec<(bool, Vec<u8>)>; 2])| {
             }
         }
         drop(connections);
-        while !has_ended {
+        // It is told once; from then on others may come.
+        if has_ended {
+            return;
+        }
+        loop {
             match place.receiver.receive_wait(&mut message, Wait::never()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::PeerGone => break,

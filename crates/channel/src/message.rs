@@ -50,8 +50,7 @@ impl Details {
 
     /// What few messages have: apart, so that all others are cleared without a call.
     #[inline(never)]
-    fn clear_rest(&mut self) {
-        self.source.clear();
+    fn close_descriptors(&mut self) {
         self.descriptors.clear();
     }
 }
@@ -158,8 +157,9 @@ impl Message {
         self.details.sequence = None;
         self.details.missed = 0;
         self.details.deliveries = None;
-        if self.details.source.is_known() || !self.details.descriptors.is_empty() {
-            self.details.clear_rest();
+        self.details.source.clear();
+        if !self.details.descriptors.is_empty() {
+            self.details.close_descriptors();
         }
     }
 

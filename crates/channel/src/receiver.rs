@@ -66,8 +66,15 @@ impl Receiver {
     pub fn receive_into(&mut self, message: &mut Message) -> Result<()> {
         match self.origin.timeout {
             None => self.receive_wait(message, FOREVER),
-            Some(_) => self.receive_wait(message, self.origin.wait()),
+            Some(_) => self.receive_in_time(message),
         }
+    }
+
+    /// As the address's `timeout` says. Apart, so that a receiver without one has no registers to save for the clock.
+    #[cold]
+    #[inline(never)]
+    fn receive_in_time(&mut self, message: &mut Message) -> Result<()> {
+        self.receive_wait(message, self.origin.wait())
     }
 
     /// As [`receive`](Self::receive) without waiting.

@@ -52,7 +52,8 @@
 //! a tenth of a second. Over a pair of mailboxes, one each way, and over datagrams, which do not see it
 //! ([`Capabilities::sees_end`](crate::Capabilities::sees_end)), the two sides tell each other which process they are, and
 //! watch that: POSIX queues and sockets see it end at once, rings and System V queues within a tenth of a second. Between two
-//! machines, between PID namespaces and without `/proc` it is not seen: give calls deadlines there.
+//! machines, between PID namespaces and without `/proc` it is not seen: give calls deadlines there. Give them deadlines over
+//! `udp:`, too, where what is sent before the other side is bound, or faster than it is received, is lost without a word.
 //! Nor is it seen that a server has ended before it greeted, since its greeting is what says which process it is: a `timeout` in
 //! the address of either mailbox, or [`Client::open_wait`], bounds that.
 //!

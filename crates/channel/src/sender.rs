@@ -65,8 +65,15 @@ impl Sender {
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         match self.origin.timeout {
             None => self.send_wait(message, FOREVER),
-            Some(_) => self.send_wait(message, self.origin.wait()),
+            Some(_) => self.send_in_time(message),
         }
+    }
+
+    /// As the address's `timeout` says. Apart, so that a sender without one has no registers to save for the clock.
+    #[cold]
+    #[inline(never)]
+    fn send_in_time(&mut self, message: &[u8]) -> Result<()> {
+        self.send_wait(message, self.origin.wait())
     }
 
     /// As [`send`](Self::send) without waiting.

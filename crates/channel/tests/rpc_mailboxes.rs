@@ -11,7 +11,8 @@ use twixt_channel::{Duplex, Opening, Receiver, Sender, Side};
 use twixt_os::ErrorKind;
 use twixt_testkit::{Child, Peer, Test, scratch, test, unique_key, unique_name};
 
-const KINDS: [&str; 7] = ["sysv-msg", "posix-mq", "posix-shm", "sysv-shm", "mmap", "unix-dgram", "file"];
+const KINDS: [&str; 8] =
+    ["sysv-msg", "posix-mq", "posix-shm", "sysv-shm", "mmap", "unix-dgram", "file", "udp"];
 
 /// Two addresses, one each way, or one that a socket listens at; and what is to be removed.
 struct Meeting {
@@ -29,6 +30,12 @@ fn meeting(kind: &str) -> Meeting {
             let directory = scratch();
             let file = |name| format!("file:{}/{name}?create&framing=frame", directory.path().display());
             return Meeting { there: file("there"), back: file("back"), _cleanup: Box::new(directory) };
+        }
+        "udp" => {
+            // Both at a time, or they might be the same.
+            let sockets = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+            let [there, back] = sockets.map(|socket| format!("udp:{}", socket.local_addr().unwrap()));
+            return Meeting { there, back, _cleanup: Box::new(()) };
         }
         "unix-dgram" => {
             let there = format!("unix-dgram:@{}", unique_name());
@@ -71,13 +78,24 @@ fn server_end(there: &str, back: &str) -> Duplex {
 
 fn serve(peer: &Peer) {
     let mut duplex = server_end(&peer.arg(0), &peer.arg(1));
+    if keeps_nothing(&peer.arg(0)) {
+        peer.say("bound");
+    }
     let server = Notes::default().into_server().workers(peer.arg(2).parse().unwrap()).queue(10_000);
     let ended = server.serve(&mut duplex);
     peer.say(&format!("{ended:?}"));
 }
 
+/// Whether what is sent to an address that nobody is bound to is lost.
+fn keeps_nothing(address: &str) -> bool {
+    address.starts_with("udp:")
+}
+
 fn server(test: &Test, meeting: &Meeting, workers: usize) -> (Child, LabClient) {
-    let server = test.child("server").arg(&meeting.there).arg(&meeting.back).arg(workers).spawn();
+    let mut server = test.child("server").arg(&meeting.there).arg(&meeting.back).arg(workers).spawn();
+    if keeps_nothing(&meeting.there) {
+        server.expect("bound");
+    }
     (server, LabClient::open(client_end(&meeting.there, &meeting.back)).unwrap())
 }
 
@@ -113,8 +131,8 @@ fn a_killed_server_fails_every_pending_call() {
 fn who_waits_for_room_learns_that_the_server_was_killed() {
     let test = test!();
     test.role("server", serve);
-    // A file is never full.
-    for kind in KINDS.into_iter().filter(|&kind| kind != "file") {
+    // A file is never full, and what does not fit into the buffer of a UDP socket is lost.
+    for kind in KINDS.into_iter().filter(|kind| !["file", "udp"].contains(kind)) {
         let meeting = meeting(kind);
         let (server, lab) = server(&test, &meeting, 1);
         let gate = lab.gate().start().unwrap();
@@ -165,8 +183,10 @@ fn a_killed_client_is_seen_by_the_handler() {
     for kind in KINDS {
         for workers in [0, 4] {
             let meeting = meeting(kind);
+            let server_end = || server_end(&meeting.there, &meeting.back);
+            let early = keeps_nothing(&meeting.there).then(server_end);
             let mut client = test.child("client").arg(&meeting.there).arg(&meeting.back).spawn();
-            let mut duplex = server_end(&meeting.there, &meeting.back);
+            let mut duplex = early.unwrap_or_else(server_end);
             let notes = Notes::default();
             let server = notes.clone().into_server().workers(workers);
             thread::scope(|scope| {

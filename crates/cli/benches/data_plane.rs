@@ -1,6 +1,6 @@
 //! `twixt relay`, `send` and `recv` beside socat, at the same work in the same run.
 //!
-//! `cargo bench -p twixt-cli --bench data_plane [-- relay | lines | FROM-TO…]`, as in `unix-tcp`
+//! `cargo bench -p twixt-cli --bench data_plane [-- relay | lines | FROM-TO… [copy | splice]]`, as in `unix-tcp`
 //!
 //! socat is taken from the path, or from the variable SOCAT; its POSIX queues came with version 1.8. The programs take
 //! turns, and the best of each program's turns counts: what a program can do, not what the machine did meanwhile.
@@ -34,7 +34,9 @@ fn main() -> io::Result<()> {
     let directory = Scratch::new()?;
     let pairs = arguments.iter().any(|it| it.contains('-'));
     if wanted("relay") || pairs {
-        relay(&directory.0, |pair| wanted("relay") || wanted(pair))?;
+        let has = |word: &str| arguments.iter().any(|it| it == word);
+        let ways = [true, false].into_iter().filter(|&copying| !has(if copying { "splice" } else { "copy" }));
+        relay(&directory.0, ways, |pair| wanted("relay") || wanted(pair))?;
     }
     if wanted("lines") {
         lines()?;
@@ -127,8 +129,12 @@ fn socat() -> String {
     std::env::var("SOCAT").unwrap_or_else(|_| "socat".to_owned())
 }
 
-fn relay(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<()> {
-    for copying in [true, false] {
+fn relay(
+    directory: &Path,
+    ways: impl Iterator<Item = bool>,
+    is_wanted: impl Fn(&str) -> bool,
+) -> io::Result<()> {
+    for copying in ways {
         let how = if copying { "copy" } else { "splice" };
         println!("relay: GB/s for {} MiB between ends that {how}, best of {TURNS}\n", BYTES >> 20);
         relay_between(copying, directory, &is_wanted)?;

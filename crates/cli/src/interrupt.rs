@@ -81,6 +81,12 @@ impl Interrupt {
         self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).push(signal::this_thread());
     }
 
+    /// No longer interrupts the waits of the calling thread, which is about to end.
+    pub fn leave(&self) {
+        let this = signal::this_thread();
+        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).retain(|&thread| thread != this);
+    }
+
     /// The signal that asked the program to end, if one has.
     pub fn signal(&self) -> Option<u8> {
         Some(self.0.signal.load(Ordering::Acquire)).filter(|&signal| signal != 0)

@@ -2,13 +2,18 @@
 //! framing that takes any bytes.
 
 use std::io::{Read, Write};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
 use twixt_testkit::{call, scratch, test, unique_key, unique_name, wait_until_blocked_in};
 
+#[path = "support/bus.rs"]
+mod bus;
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/tool.rs"]
 mod tool;
+use bus::Bus;
 use tool::{remove_at_end, twixt};
 
 const BYTES: usize = 100_000_000;
@@ -73,8 +78,12 @@ struct Program(Child);
 impl Program {
     fn start(verb: &str, address: &str, framing: &str, more: &[&str]) -> Self {
         let mut command = twixt([verb, address, "--framing", framing]);
-        command.args(more).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Self(command.spawn().unwrap())
+        command.args(more);
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
     }
 }
 
@@ -143,6 +152,17 @@ const LISTENING: &[i64] = &[call::PPOLL, call::POLL, call::EPOLL_PWAIT, call::EP
 fn arrives_in_each_framing(address: &str, longest: usize) {
     for framing in ["raw", "len"] {
         arrives(address, framing, longest);
+    }
+}
+
+/// The same over a name of the bus, which a receiver has in this role.
+fn arrives_over_the_bus(address: &str, role: &str) {
+    let bus = Bus::new();
+    for framing in ["raw", "len"] {
+        let start = |what| Program::of(bus.twixt(&format!("{what} {address} --framing {framing}")));
+        let mut receiver = start("recv --follow");
+        bus.wait_for(address.trim_end_matches("?create"), role, 1);
+        compare(&mut start("send"), &mut receiver, framing, 1 << 16, address);
     }
 }
 
@@ -216,6 +236,24 @@ fn over_a_mapped_file() {
     let _test = test!();
     let scratch = scratch();
     arrives_in_each_framing(&format!("mmap:{}/ring?create", scratch.path().display()), 1 << 17);
+}
+
+#[test]
+fn over_a_topic() {
+    let _test = test!();
+    arrives_over_the_bus("topic:t?create", "subscriber");
+}
+
+#[test]
+fn over_a_queue_of_the_bus() {
+    let _test = test!();
+    arrives_over_the_bus("queue:q?create", "consumer");
+}
+
+#[test]
+fn over_connections_of_the_bus() {
+    let _test = test!();
+    arrives_over_the_bus("rpc:r", "listener");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -227,6 +228,111 @@ fn bytes_that_a_stream_does_not_take_any_more_are_saved() {
     assert_eq!(saved.len(), 1, "{said}");
     let saved = fs::read(&saved[0]).unwrap();
     assert!(!saved.is_empty() && numbers.windows(saved.len()).step_by(1).any(|window| window == saved));
+}
+
+/// Whether a relay has a thread of this name.
+fn has_thread(relay: &Relay, name: &str) -> bool {
+    threads(relay).iter().any(|(it, _)| it == name)
+}
+
+/// The names of its threads, and in what in the kernel they wait.
+fn threads(relay: &Relay) -> Vec<(String, String)> {
+    let threads = fs::read_dir(format!("/proc/{}/task", relay.0.id())).unwrap().flatten();
+    let read = |path: std::path::PathBuf| fs::read_to_string(path).unwrap_or_default().trim_end().to_owned();
+    threads.map(|thread| (read(thread.path().join("comm")), read(thread.path().join("wchan")))).collect()
+}
+
+/// A relay from a FIFO into a TCP connection, both ends of the FIFO, and the end of the connection.
+fn fifo_to_tcp(scratch: &Path) -> (Relay, fs::File, TcpStream) {
+    let from = scratch.join("from");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &from, rustix::fs::Mode::RWXU).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("tcp:{}", listener.local_addr().unwrap());
+    let mut command = twixt(["relay", &format!("fifo:{}", from.display()), &to]);
+    command.env("TMPDIR", scratch).stdout(Stdio::null()).stderr(Stdio::piped());
+    let relay = Relay(command.spawn().unwrap());
+    let fifo = fs::OpenOptions::new().read(true).write(true).open(&from).unwrap();
+    (relay, fifo, listener.accept().unwrap().0)
+}
+
+#[test]
+fn what_is_copied_is_read_ahead_while_much_comes_at_a_time() {
+    let _test = test!();
+    let scratch = scratch();
+    let (relay, mut source, mut target) = fifo_to_tcp(scratch.path());
+    let numbers: Vec<u8> = (0..16_000_000u32).flat_map(u32::to_le_bytes).collect();
+    let (mut sink, sent) = (source.try_clone().unwrap(), numbers.clone());
+    let sending = thread::spawn(move || sink.write_all(&sent).unwrap());
+    let (mut got, mut was_read_ahead) = (vec![0; 100_000], false);
+    for (number, expected) in numbers.chunks(got.len()).enumerate() {
+        target.read_exact(&mut got[..expected.len()]).unwrap();
+        assert!(got[..expected.len()] == *expected, "after {number} blocks");
+        was_read_ahead |= has_thread(&relay, "ahead");
+    }
+    sending.join().unwrap();
+    assert!(was_read_ahead);
+    // A few at a time are passed on by one thread alone.
+    until("alone", || {
+        source.write_all(b"x").unwrap();
+        target.read_exact(&mut got[..1]).unwrap();
+        !has_thread(&relay, "ahead")
+    });
+    source.write_all(b"the last").unwrap();
+    drop(source);
+    let mut rest = Vec::new();
+    target.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"the last");
+    let (code, said) = relay.end();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn what_was_read_ahead_is_saved_if_it_cannot_be_passed_on() {
+    let _test = test!();
+    for goes in [true, false] {
+        let scratch = scratch();
+        let (relay, mut source, mut target) = fifo_to_tcp(scratch.path());
+        let numbers: Vec<u8> = (0..16_000_000u32).flat_map(u32::to_le_bytes).collect();
+        let (mut sink, sent) = (source.try_clone().unwrap(), numbers.clone());
+        let sending = thread::spawn(move || sink.write_all(&sent).unwrap());
+        let mut got = vec![0; 1 << 16];
+        until("reading ahead", || {
+            target.read_exact(&mut got).unwrap();
+            has_thread(&relay, "ahead")
+        });
+        until("nothing is taken any more", || {
+            let threads = threads(&relay);
+            let waits = |name, place| threads.iter().any(|(it, at)| it == name && at.contains(place));
+            waits("twixt", "wait_woken") && waits("ahead", "futex")
+        });
+        if goes {
+            drop(target);
+        } else {
+            relay.signal(Signal::INT);
+        }
+        let (code, said) = relay.end();
+        assert_eq!(code, Some(if goes { 5 } else { 130 }), "{said}");
+        assert!(said.contains("bytes were received and not delivered"), "{said}");
+        let files = fs::read_dir(scratch.path()).unwrap().map(|it| it.unwrap().path());
+        let saved: Vec<_> = files.filter(|path| path.is_file() && mode(path) == 0o600).collect();
+        assert_eq!(saved.len(), 1, "{said}");
+        // It is all that was taken: what is still in the FIFO follows it.
+        let mut rest = fs::read(&saved[0]).unwrap();
+        assert!(!rest.is_empty());
+        loop {
+            let is_all = sending.is_finished();
+            if rustix::io::ioctl_fionread(&source).unwrap() > 0 {
+                let count = source.read(&mut got).unwrap();
+                rest.extend_from_slice(&got[..count]);
+            } else if is_all {
+                break;
+            } else {
+                thread::yield_now();
+            }
+        }
+        sending.join().unwrap();
+        assert!(numbers.ends_with(&rest), "{said}");
+    }
 }
 
 /// In what in the kernel its threads wait.

@@ -1,6 +1,6 @@
 //! What sockets that keep message boundaries have in common.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use twixt_address::{Endpoint, OptionName, UnixName};
 use twixt_os::net::Options;
@@ -14,9 +14,9 @@ pub(super) const USUAL_LONGEST_UNIX: usize = 212_992 - RESERVED;
 /// What the kernel keeps of a Unix socket's send buffer.
 pub(super) const RESERVED: usize = 32;
 thread_local! {
-    /// Room for a message of any length, for the time of one call. The bytes are copied out of it, so that the caller's
-    /// room need only be as large as the messages that come, and not as the longest that might.
-    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Room for a message of any length, for the time of one call, which takes it away and puts it back. The bytes are copied
+    /// out of it, so that the caller's room need only be as large as the messages that come, and not as the longest that might.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Receives into room for the longest message that can come. `receive` gives the length beside its result.
@@ -26,15 +26,31 @@ pub(super) fn receive<T>(
     longest: usize,
     mut receive: impl FnMut(&mut [u8]) -> Result<(T, usize)>,
 ) -> Result<T> {
-    let received = ROOM.try_with(|room| {
-        let mut room = room.try_borrow_mut().ok().filter(|_| message.room_len() < longest)?;
-        Some(receive_through(&mut room, message, longest, &mut receive))
-    });
-    match received {
-        Ok(Some(received)) => received,
-        // A thread that is ending has no such room any more.
-        _ => receive_straight(message, longest, receive),
+    if message.room_len() >= longest {
+        return receive_straight(message, longest, receive);
     }
+    // A thread that is ending has no such room any more, and gets one for the time being.
+    let mut room = ROOM.try_with(Cell::take).unwrap_or_default();
+    if room.len() < longest {
+        lengthen(&mut room, longest);
+    }
+    // Two ways out, so that on neither a result is moved, which is as large as an error.
+    match receive(&mut room) {
+        Ok((received, len)) => {
+            message.set(room.get(..len).unwrap_or(&room));
+            put_back(room);
+            Ok(received)
+        }
+        Err(error) => {
+            put_back(room);
+            Err(error)
+        }
+    }
+}
+
+#[inline(always)]
+fn put_back(room: Vec<u8>) {
+    let _ = ROOM.try_with(|kept| kept.set(room));
 }
 
 /// Into the message's own room, which has to be as large then.
@@ -47,24 +63,6 @@ fn receive_straight<T>(
 ) -> Result<T> {
     let (received, len) = receive(message.room(longest))?;
     message.set_len(len);
-    Ok(received)
-}
-
-#[inline(always)]
-fn receive_through<T>(
-    room: &mut Vec<u8>,
-    message: &mut Message,
-    longest: usize,
-    receive: &mut impl FnMut(&mut [u8]) -> Result<(T, usize)>,
-) -> Result<T> {
-    if room.len() < longest {
-        lengthen(room, longest);
-    }
-    let (received, len) = receive(room)?;
-    match room.get(..len) {
-        Some(bytes) => message.set(bytes),
-        None => message.set(room),
-    }
     Ok(received)
 }
 

@@ -251,6 +251,6 @@ fn take(socket: &Socket, message: &mut Message, from: &mut SocketAddr, wait: Wai
         *from = sender;
         Ok(((), len))
     })?;
-    message.details.source.set_inet(*from);
+    message.details.source.set_inet(from);
     Ok(())
 }

@@ -56,6 +56,7 @@ service! {
     pub trait Lab {
         /// The same back.
         fn echo(bytes: Vec<u8>) -> Vec<u8>;
+        fn echo_text(text: String) -> String;
         fn add(a: i32, b: i32) -> i32;
         fn divide(a: i32, b: i32) -> Result<i32, DivisionByZero>;
         fn nothing();
@@ -106,6 +107,10 @@ impl Notes {
 impl Lab for Notes {
     fn echo(&self, _: &Context<'_>, bytes: Vec<u8>) -> Vec<u8> {
         bytes
+    }
+
+    fn echo_text(&self, _: &Context<'_>, text: String) -> String {
+        text
     }
 
     fn add(&self, _: &Context<'_>, a: i32, b: i32) -> i32 {

@@ -2,7 +2,7 @@
 //!
 //! `splice` needs a pipe on one side. If neither end is one, a pipe of ours stands between them, and so it does for
 //! `tee(2)`, which copies from pipe to pipe. What is in it has been taken: it is passed on before anything else is taken,
-//! and if that fails it is saved.
+//! and if that fails it is saved, as is what was read ahead.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -22,10 +22,16 @@ use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::undelivered::{Form, Undelivered};
 
+mod ahead;
+
+use ahead::Flow;
+
 /// What a pipe of ours holds, and what is moved at once where there is none: as much as a plain user's pipe may have.
 const CHUNK: usize = 1 << 20;
-/// Room for what the kernel cannot move.
+/// Room for what the kernel cannot move, which stays in the processor's cache.
 const ROOM: usize = 256 << 10;
+/// The same for what comes from TCP, which is in many pieces and no cache anyway: it moves some 10 % more with fewer reads.
+const ROOM_FROM_TCP: usize = 1 << 20;
 /// How long what was taken may take to be passed on, once the user wants to end.
 pub(super) const LAST_CHANCE: Duration = Duration::from_secs(1);
 
@@ -38,8 +44,19 @@ impl Way<'_> {
         let moved = |count| self.moved(0, count);
         // The kernel splices a page at a time into TCP, which is slower there than a copy.
         let is_tcp = self.ends.sender.mechanism() == Mechanism::Tcp;
+        let is_from_tcp = self.ends.receiver.mechanism() == Mechanism::Tcp;
         let (tee, interrupt) = (self.tee.as_ref(), self.interrupt);
-        let line = Line { source, target, splices: !is_tcp, tee, interrupt, moved: &moved };
+        let line = Line {
+            source,
+            target,
+            splices: !is_tcp,
+            room: if is_from_tcp { ROOM_FROM_TCP } else { ROOM },
+            // From TCP to TCP it is no faster: most of the work is the kernel's, which shares it out as it is.
+            reads_ahead: is_tcp && !is_from_tcp && tee.is_none() && self.arguments.rate.is_none(),
+            tee,
+            interrupt,
+            moved: &moved,
+        };
         let ended = line.run(pace);
         let (end, errno, rest) = match ended {
             Ended::Well => return Ok(true),
@@ -96,6 +113,10 @@ struct Line<'a> {
     target: BorrowedFd<'a>,
     /// Whether bytes are better moved within the kernel.
     splices: bool,
+    /// How much is copied at once.
+    room: usize,
+    /// Whether what is copied may be taken by another thread.
+    reads_ahead: bool,
     tee: Option<&'a File>,
     interrupt: &'a Interrupt,
     moved: &'a dyn Fn(usize),
@@ -237,8 +258,15 @@ impl Line<'_> {
         if let Err(ended) = self.write(taken) {
             return ended;
         }
-        let mut room = vec![0; ROOM];
+        let mut room = vec![0; self.room];
+        let mut flow = Flow::default();
         loop {
+            if self.reads_ahead && flow.is_thick() {
+                if let Some(ended) = ahead::relay(self) {
+                    return ended;
+                }
+                flow = Flow::default();
+            }
             if let Err(ended) = self.wait(pace) {
                 return ended;
             }
@@ -255,6 +283,7 @@ impl Line<'_> {
                 return Ended::failed(End::Tee, errno_of(&error), bytes);
             }
             pace.moved(bytes.len());
+            flow.read(bytes.len());
             if let Err(ended) = self.write(bytes) {
                 return ended;
             }
@@ -280,27 +309,12 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// Waits until there is something to take; fails if there is a reason to take nothing more. That the target has gone
-    /// is such: what is taken afterwards could not be passed on.
+    /// Waits until there is something to take; fails if there is a reason to take nothing more.
     fn wait(&self, pace: &mut Pace) -> Result<(), Ended> {
-        loop {
-            if self.interrupt.is_due() || !pace.wait(self.interrupt) {
-                return Err(Ended::Well);
-            }
-            let mut polled = [
-                PollFd::from_borrowed_fd(self.source, PollFlags::IN),
-                // Nothing is asked of it: that it is broken is told unasked.
-                PollFd::from_borrowed_fd(self.target, PollFlags::empty()),
-            ];
-            // The error is that a handler ran.
-            if poll(&mut polled, None).is_err() {
-                continue;
-            }
-            if polled[1].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
-                return Err(Ended::failed(End::Target, Errno::PIPE, []));
-            }
-            return Ok(());
+        if !pace.wait(self.interrupt) {
+            return Err(Ended::Well);
         }
+        wait_for_bytes(self.source, self.target, None, self.interrupt).map(drop)
     }
 
     fn wait_for_room(&self) {
@@ -313,6 +327,40 @@ impl Line<'_> {
         let is_broken = matches!(poll(&mut polled, Some(&Timespec::default())), Ok(1..));
         // A pipe has nothing that could fail.
         if errno == Errno::PIPE || is_broken || is_pipe(self.source) { End::Target } else { End::Source }
+    }
+}
+
+/// Waits until there is something to take; fails if there is a reason to take nothing more. That the target has gone is such:
+/// what is taken afterwards could not be passed on. `false`, and nothing is to be taken, if `stop` is readable.
+fn wait_for_bytes(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    stop: Option<BorrowedFd<'_>>,
+    interrupt: &Interrupt,
+) -> Result<bool, Ended> {
+    let (told, interest) = stop.map_or((target, PollFlags::empty()), |stop| (stop, PollFlags::IN));
+    let mut polled = [
+        PollFd::from_borrowed_fd(source, PollFlags::IN),
+        // Nothing is asked of it: that it is broken is told unasked.
+        PollFd::from_borrowed_fd(target, PollFlags::empty()),
+        PollFd::from_borrowed_fd(told, interest),
+    ];
+    let asked = if stop.is_some() { 3 } else { 2 };
+    loop {
+        if interrupt.is_due() {
+            return Err(Ended::Well);
+        }
+        // The error is that a handler ran.
+        if poll(&mut polled[..asked], None).is_err() {
+            continue;
+        }
+        if asked == 3 && !polled[2].revents().is_empty() {
+            return Ok(false);
+        }
+        if polled[1].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return Err(Ended::failed(End::Target, Errno::PIPE, []));
+        }
+        return Ok(true);
     }
 }
 
