@@ -53,6 +53,19 @@ pub(crate) struct Slot {
     sequence: u64,
 }
 
+impl Slot {
+    /// What it is besides its length, if it has no flags: [`of`](Self::of) puts it together again. To pass all of a slot to what is
+    /// rarely called would keep it in memory where it is not.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> [u64; 3] {
+        [self.position, self.back, self.sequence]
+    }
+
+    pub(crate) fn of(position: u64, back: u64, sequence: u64, len: usize) -> Self {
+        Self { position, len, flags: Flags::empty(), back, sequence }
+    }
+}
+
 impl Producer {
     /// Begins another incarnation on a ring that nobody writes: a fresh one (all zero), or one that a producer has left or
     /// died over, of which everything that was published stays.
