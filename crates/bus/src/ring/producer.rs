@@ -57,6 +57,17 @@ impl Slot {
         debug_assert_eq!(self.flags, Flags::empty());
         Self { flags: Flags::empty(), ..self }
     }
+
+    /// What it is besides its length, if it has no flags: [`of`](Self::of) puts it together again. To pass all of a slot to what is
+    /// rarely called would keep it in memory where it is not.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> [u64; 3] {
+        [self.position, self.back, self.sequence]
+    }
+
+    pub(crate) fn of(position: u64, back: u64, sequence: u64, len: usize) -> Self {
+        Self { position, len, flags: Flags::empty(), back, sequence }
+    }
 }
 
 impl Producer {

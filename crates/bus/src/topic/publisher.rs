@@ -434,7 +434,8 @@ impl Publisher {
         // By reference: to copy `wait` at once, having been stored in parts, would wait for all stores before, those to lines
         // included that come from another processor.
         if self.meets {
-            return self.hand_over(slot, wait);
+            let [position, back, sequence] = slot.parts();
+            return self.hand_over(position, back, sequence, slot.len, wait);
         }
         self.producer.publish(slot);
         self.ring();

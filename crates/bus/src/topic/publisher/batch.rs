@@ -34,7 +34,8 @@ impl Batch<'_> {
         fill(self.publisher.producer.payload(slot));
         core::mem::forget(unfilled);
         if self.publisher.meets {
-            return self.publisher.hand_over(slot, &wait);
+            let [position, back, sequence] = slot.parts();
+            return self.publisher.hand_over(position, back, sequence, slot.len, &wait);
         }
         self.publisher.producer.publish(slot);
         Ok(())

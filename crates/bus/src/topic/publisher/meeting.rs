@@ -59,10 +59,18 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes a slot that nobody sees yet, and waits until all whom it is for have it.
+    /// Publishes a slot that nobody sees yet, given in [parts](Slot::parts), and waits until all whom it is for have it.
     #[cold]
     #[inline(never)]
-    pub(super) fn hand_over(&self, slot: Slot, wait: &Wait) -> Result<()> {
+    pub(super) fn hand_over(
+        &self,
+        position: u64,
+        back: u64,
+        sequence: u64,
+        len: usize,
+        wait: &Wait,
+    ) -> Result<()> {
+        let slot = Slot::of(position, back, sequence, len);
         self.producer.lend(slot);
         self.hand_over_lent(slot, wait)
     }
