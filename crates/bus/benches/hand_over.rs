@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if matches!(which, "all" | "pingpong") {
         for _ in 0..3 {
-            pingpong(&options, count / 10)?;
+            pingpong(&options, count / 10, size)?;
         }
     }
     Ok(())
@@ -244,7 +244,7 @@ fn bare(count: u64, size: usize) {
     });
 }
 
-fn pingpong(options: &Options, count: u64) -> Result<(), Box<dyn std::error::Error>> {
+fn pingpong(options: &Options, count: u64, size: usize) -> Result<(), Box<dyn std::error::Error>> {
     let how = SubscriberOptions::new().waiting(Waiting::Spin);
     let (there, back) = (BusName::new("there")?, BusName::new("back")?);
     pin(0);
@@ -261,13 +261,13 @@ fn pingpong(options: &Options, count: u64) -> Result<(), Box<dyn std::error::Err
             for _ in 0..count {
                 let mut number = 0;
                 heard.receive().unwrap().read_words(|word| number = word).unwrap();
-                echo.publish_with(64, Wait::forever(), |words| fill(words, number)).unwrap();
+                echo.publish_with(size, Wait::forever(), |words| fill(words, number)).unwrap();
             }
         });
         is_ready.recv()?;
         let begin = Instant::now();
         for number in 0..count {
-            asks.publish_with(64, Wait::forever(), |words| fill(words, number))?;
+            asks.publish_with(size, Wait::forever(), |words| fill(words, number))?;
             answers.receive()?.read_words(|word| assert_eq!(word, number))?;
         }
         println!("pingpong: {:.0} ns there and back", begin.elapsed().as_nanos() as f64 / count as f64);

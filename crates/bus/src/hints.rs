@@ -9,6 +9,7 @@
 //! byte   8   fences   not 0 if publishers have to fence for themselves
 //! byte  12   asked    goes up when a reader of a latest value asks for it to be kept
 //! byte  16   rung     when a bell was last rung that somebody slept on, in nanoseconds of the monotonic clock
+//! byte  24   prompt   not 0 if subscribers wait for each message, and publishers are to have it reach them soonest
 //! byte 128   room     bell of those that wait for room
 //! ```
 
@@ -33,6 +34,7 @@ pub(crate) struct Hints {
     fences: Futex,
     pub(crate) asked: Futex,
     rung: Words,
+    prompt: Futex,
 }
 
 impl Hints {
@@ -44,6 +46,7 @@ impl Hints {
             fences: Futex::new(mapping, offset + 8)?,
             asked: Futex::new(mapping, offset + 12)?,
             rung: Words::new(mapping, offset + 16, 1)?,
+            prompt: Futex::new(mapping, offset + 24)?,
         })
     }
 
@@ -67,6 +70,18 @@ impl Hints {
 
     pub(crate) fn ask_for_fences(&self) {
         self.fences.word().store(1, Ordering::Relaxed);
+    }
+
+    /// Whether messages are waited for one by one, rather than taken as they are there.
+    #[inline(always)]
+    pub(crate) fn is_prompt(&self) -> bool {
+        self.prompt.word().load(Ordering::Relaxed) != 0
+    }
+
+    pub(crate) fn set_prompt(&self, is_prompt: bool) {
+        if self.is_prompt() != is_prompt {
+            self.prompt.word().store(u32::from(is_prompt), Ordering::Relaxed);
+        }
     }
 
     /// When a bell was rung last that somebody slept on.

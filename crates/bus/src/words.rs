@@ -168,6 +168,12 @@ impl Lines<Words> {
         line(&self.words, number, self.last)
     }
 
+    /// Has a line that was just written given to the cache that processors share.
+    #[inline(always)]
+    pub(crate) fn demote(&self, number: u64) {
+        vectors::demote(&self.line(number)[0]);
+    }
+
     /// Has a line fetched that is written soon.
     #[inline(always)]
     pub(crate) fn fetch(&self, number: u64) {
@@ -298,6 +304,8 @@ mod vectors {
     pub(super) fn fetch(_: &AtomicU64) {}
 
     pub(super) fn fetch_to_write(_: &AtomicU64) {}
+
+    pub(super) fn demote(_: &AtomicU64) {}
 
     pub(super) fn copy_out(words: &[AtomicU64], bytes: &mut [u8]) {
         let mut words = words.iter();

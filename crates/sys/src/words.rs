@@ -112,6 +112,13 @@ pub fn fetch_to_write(word: &AtomicU64) {
     line::fetch_to_write(word);
 }
 
+/// Has the processor give the line of a word, which was just written, to the cache that it shares with others, from where it comes
+/// to them sooner than from its own: a hint (`cldemote`), and nothing where a processor does not know it.
+#[inline(always)]
+pub fn demote(word: &AtomicU64) {
+    line::demote(word);
+}
+
 /// Whether each word is `value`, each being looked at, as by relaxed loads.
 #[inline(always)]
 pub fn are_all(words: &[AtomicU64], value: u64) -> bool {
@@ -185,6 +192,13 @@ mod line {
         unsafe {
             asm!("prefetchw [{word}]", word = in(reg) word, options(nostack, preserves_flags, readonly))
         };
+    }
+
+    #[inline(always)]
+    pub(super) fn demote(word: &AtomicU64) {
+        // SAFETY: a hint, which changes no memory; processors that do not know it take it for no operation. Not `nomem`: what was
+        // stored before stays before.
+        unsafe { asm!("cldemote [{word}]", word = in(reg) word, options(nostack, preserves_flags)) };
     }
 
     #[inline(always)]
@@ -290,6 +304,8 @@ mod line {
     pub(super) fn fetch(_: &AtomicU64) {}
 
     pub(super) fn fetch_to_write(_: &AtomicU64) {}
+
+    pub(super) fn demote(_: &AtomicU64) {}
 
     pub(super) fn store(line: &[AtomicU64; LINE], bytes: &[u8; 8 * LINE]) {
         let (chunks, _) = bytes.as_chunks::<8>();

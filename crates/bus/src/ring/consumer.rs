@@ -331,6 +331,11 @@ impl Consumer {
         Frame { position, sequence, len, words, next: position.wrapping_add(lines), is_below }
     }
 
+    /// How many messages were not there when they were looked for.
+    pub(crate) fn awaited(&self) -> u64 {
+        self.lag.awaited()
+    }
+
     /// While it lets the producer get ahead, whether that goes on.
     pub(crate) fn lags(&mut self) -> bool {
         self.lag.is_on() && self.lag.goes_on(self.ring.load(self.lag.at()))

@@ -42,11 +42,23 @@ pub(super) struct Lag {
     /// The first word of that line, and what it was.
     at: usize,
     was: u64,
+    /// How many messages were not there when they were looked for.
+    awaited: u64,
 }
 
 impl Default for Lag {
     fn default() -> Self {
-        Self { misses: 0, streak: 0, convinced: STREAM, reach: NEAR, tried: None, left: 0, at: 0, was: 0 }
+        Self {
+            misses: 0,
+            streak: 0,
+            convinced: STREAM,
+            reach: NEAR,
+            tried: None,
+            left: 0,
+            at: 0,
+            was: 0,
+            awaited: 0,
+        }
     }
 }
 
@@ -120,6 +132,12 @@ impl Lag {
         if self.misses > 0 {
             self.streak = if self.misses <= SOON { self.streak.saturating_add(1) } else { 0 };
             self.misses = 0;
+            self.awaited = self.awaited.wrapping_add(1);
         }
+    }
+
+    /// How many messages were not there when they were looked for.
+    pub(super) fn awaited(&self) -> u64 {
+        self.awaited
     }
 }

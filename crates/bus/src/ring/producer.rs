@@ -6,7 +6,7 @@ use crate::sync::{AtomicU64, Ordering, fence, order};
 use crate::words::{Lines, Words};
 
 use super::frame::{About, Flags, lines_of, payload_at, reserved, tag};
-use super::{Checkpoint, Geometry, LINE, Life, control, distance, fetch_ahead};
+use super::{Checkpoint, FORESEEN, Geometry, LINE, Life, control, distance, fetch_ahead};
 
 /// The only one who writes a ring.
 ///
@@ -393,15 +393,38 @@ impl Producer {
     /// Publishes a slot.
     #[inline(always)]
     pub(crate) fn publish(&self, slot: Slot) {
+        self.publish_promptly(slot, false);
+    }
+
+    /// The same; `is_prompt`: so that it is there soonest, which is better left in a stream, whose lines are written again before long
+    /// and have to come back.
+    #[inline(always)]
+    pub(crate) fn publish_promptly(&self, slot: Slot, is_prompt: bool) {
         let line = self.ring.line(slot.position);
         if slot.flags.contains(Flags::BELOW) {
             line[3].store(slot.len as u64, Ordering::Relaxed);
         }
         describe(line, slot);
+        if is_prompt {
+            self.send_payload(slot.position, slot.len);
+        }
         // Release: pairs with the Acquire in `Consumer::look`, which so sees the payload, the header and the next tag's 0.
         line[0].store(tag(slot.position), order::PUBLISH);
+        if is_prompt {
+            self.ring.demote(slot.position);
+        }
         if !slot.flags.contains(Flags::SKIP) {
             self.bytes.set(self.bytes.get().wrapping_add(slot.len as u64));
+        }
+    }
+
+    /// Has the lines behind the header sent to where consumers find them soonest. They otherwise ask for them once they have seen the
+    /// tag, and have them from this processor's own cache.
+    #[inline(never)]
+    fn send_payload(&self, position: u64, len: usize) {
+        let lines = lines_of(len, Flags::empty());
+        if lines <= FORESEEN {
+            (1..lines).for_each(|line| self.ring.demote(position.wrapping_add(line)));
         }
     }
 

@@ -437,7 +437,7 @@ impl Publisher {
             let [position, back, sequence] = slot.parts();
             return self.hand_over(position, back, sequence, slot.len, wait);
         }
-        self.producer.publish(slot);
+        self.producer.publish_promptly(slot, self.site.hints.is_prompt());
         self.ring();
         Ok(())
     }

@@ -20,9 +20,11 @@ use crate::wait::{Ended, Patience, Stopped, Waiting};
 use crate::words::Words;
 
 mod following;
+mod promptness;
 mod waiting;
 
 use following::{Standing, Track};
+use promptness::Promptness;
 
 use super::sample::Fate;
 use super::spill;
@@ -137,6 +139,7 @@ pub struct Subscriber {
     doorbell: Option<Doorbell>,
     /// With a capacity of zero, whether it tells publishers that it waits.
     invites: bool,
+    promptness: Promptness,
     /// Whether memory may have gone where it goes on: to touch it, more would be needed, which there may not be.
     looks_first: bool,
 }
@@ -211,6 +214,7 @@ impl Subscriber {
             ignored: Vec::new(),
             is_disconnected: false,
             invites: false,
+            promptness: Promptness::default(),
             looks_first,
             doorbell: None,
             site,
@@ -420,6 +424,7 @@ impl Subscriber {
             return Err(self.too_slow());
         }
         self.burst = 0;
+        self.judge_promptness();
         let next = self.next_of_all(wait);
         let is_plain = self.tracks.get(self.turn).is_some_and(Track::is_plain);
         if is_plain && !self.is_disconnected && !self.looks_first {
