@@ -20,7 +20,7 @@ mod messages;
 mod scribble;
 
 use messages::{Dice, in_ms, message, names, read};
-use scribble::{Target, as_long, scribble, tolerate};
+use scribble::{Target, as_long, going_on, scribble, tolerate};
 
 /// The rings of all names here.
 const RING: u64 = 1 << 13;
@@ -58,7 +58,7 @@ fn worst(peer: &Peer, targets: &[Target], pause: u64) -> ! {
 /// A queue's producer may write its segment and all ledgers; a consumer its page and all ledgers; both the site's hints.
 #[test]
 fn of_a_queue() {
-    let test = test!();
+    let test = going_on(test!());
     test.role("scribbler", |peer| {
         let options = sized(peer.arg(0));
         let producer = Producer::open(&name(), &options).unwrap();
@@ -175,7 +175,7 @@ fn of_a_queue() {
 #[test]
 fn of_a_latest_value() {
     const MOST: usize = 4000;
-    let test = test!();
+    let test = going_on(test!());
     test.role("scribbler", |peer| {
         let options = options(peer.arg(0));
         let directory = directory(Kind::Latest, peer.arg(0));
@@ -315,7 +315,7 @@ fn of_a_connection() {
         }
         worst(peer, &targets, 512)
     }
-    let test = test!();
+    let test = going_on(test!());
     test.role("client", |peer| {
         let mut link = Link::connect(&name(), &options(peer.arg(0))).unwrap();
         call(&mut link, 10);

@@ -16,7 +16,7 @@ mod scribble;
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod topics;
 
-use scribble::{Target, as_long, map, scribble, tolerate};
+use scribble::{Target, as_long, going_on, map, scribble, tolerate};
 use topics::{Dice, Topic, in_ms, kind, message, read, receive};
 
 /// The ring of all topics here.
@@ -27,7 +27,7 @@ const HOSTS: [&str; 3] = ["hints", "publisher", "subscriber"];
 
 #[test]
 fn nonsense_in_all_that_one_may_write_hurts_nobody() {
-    let test = test!();
+    let test = going_on(test!());
     test.role("scribbler", |peer| {
         let topic = Topic::of(peer);
         let publisher = topic.publisher();

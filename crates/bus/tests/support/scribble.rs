@@ -7,13 +7,23 @@ use std::time::Duration;
 
 use twixt_os::{ErrorKind, Result};
 use twixt_sys::{Access, Mapping};
+use twixt_testkit::Test;
 
 use super::Dice;
 
 /// How long each goes on: as `TWIXT_TEST_SECONDS` says, or a little.
 pub fn as_long() -> Duration {
-    let seconds = std::env::var("TWIXT_TEST_SECONDS").ok();
-    seconds.map_or(Duration::from_millis(1200), |seconds| Duration::from_secs(seconds.parse().unwrap()))
+    asked().unwrap_or(Duration::from_millis(1200))
+}
+
+fn asked() -> Option<Duration> {
+    let seconds = std::env::var("TWIXT_TEST_SECONDS").ok()?;
+    Some(Duration::from_secs(seconds.parse().unwrap()))
+}
+
+/// The same test, which does not count as hung as long as it goes on.
+pub fn going_on(test: Test) -> Test {
+    if asked().is_some() { test.unwatched() } else { test }
 }
 
 pub fn map(path: &Path) -> Mapping {
