@@ -56,6 +56,26 @@ fn a_source_can_be_answered() {
 }
 
 #[test]
+fn a_message_that_is_used_again_has_its_own_source() {
+    let _test = test!();
+    let text = unused();
+    let mut receiver = receiver(&text);
+    let senders = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let mut message = Message::new();
+    for sender in senders.iter().chain(&senders) {
+        sender.send_to(b"it's me", text.strip_prefix("udp:").unwrap()).unwrap();
+        receiver.receive_into(&mut message).unwrap();
+        // Asked twice, since the text is kept.
+        for _ in 0..2 {
+            assert_eq!(message.source(), Some(sender.local_addr().unwrap().to_string().as_str()));
+        }
+    }
+    let nothing = receiver.receive_wait(&mut message, Wait::never());
+    assert_eq!(kind(nothing), ErrorKind::WouldBlock);
+    assert_eq!(message.source(), None);
+}
+
+#[test]
 fn both_sides_talk() {
     let test = test!();
     test.role("server", |peer| {

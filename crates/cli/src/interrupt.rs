@@ -76,6 +76,12 @@ impl Interrupt {
         Ok(Self(seen))
     }
 
+    /// As if there had been a reason all along; for tests, whose process keeps its signals.
+    #[cfg(test)]
+    pub fn due() -> Self {
+        Self(Arc::new(Seen { output_has_gone: AtomicBool::new(true), ..Seen::default() }))
+    }
+
     /// Interrupts the waits of the calling thread as well, from now on.
     pub fn attend(&self) {
         self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).push(signal::this_thread());

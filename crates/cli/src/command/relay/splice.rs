@@ -255,7 +255,7 @@ impl Line<'_> {
 
     /// Begins with what was taken before, of which there is a copy already.
     fn through_buffer(&self, taken: &[u8], pace: &mut Pace) -> Ended {
-        if let Err(ended) = self.write(taken) {
+        if let Err(ended) = self.write(taken, &mut Patience::default()) {
             return ended;
         }
         let mut room = vec![0; self.room];
@@ -284,14 +284,13 @@ impl Line<'_> {
             }
             pace.moved(bytes.len());
             flow.read(bytes.len());
-            if let Err(ended) = self.write(bytes) {
+            if let Err(ended) = self.write(bytes, &mut Patience::default()) {
                 return ended;
             }
         }
     }
 
-    fn write(&self, mut bytes: &[u8]) -> Result<(), Ended> {
-        let mut patience = Patience::default();
+    fn write(&self, mut bytes: &[u8], patience: &mut Patience) -> Result<(), Ended> {
         while !bytes.is_empty() {
             match rustix::io::write(self.target, bytes) {
                 Ok(count) => {

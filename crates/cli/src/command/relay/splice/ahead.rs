@@ -10,7 +10,7 @@ use std::thread;
 use twixt::os::Errno;
 use twixt::os::eventfd::EventFd;
 
-use super::{End, Ended, Line, wait_for_bytes};
+use super::{End, Ended, Line, Patience, wait_for_bytes};
 use crate::interrupt::Interrupt;
 
 /// What is taken at once: larger blocks leave the processor's cache between the two threads.
@@ -78,12 +78,14 @@ fn pass_on(
     give_back: Sender<Vec<u8>>,
     stop: &EventFd,
 ) -> Option<Ended> {
+    // One for all that was taken: each block by itself would have a while of its own.
+    let mut patience = Patience::default();
     for next in taken {
         let (room, count) = match next {
             Taken::Bytes(room, count) => (room, count),
             Taken::Last(ended) => return Some(ended),
         };
-        let Err(mut ended) = line.write(&room[..count]) else {
+        let Err(mut ended) = line.write(&room[..count], &mut patience) else {
             let _ = give_back.send(room);
             continue;
         };
@@ -143,5 +145,63 @@ impl Reader<'_> {
             self.full.send(Taken::Bytes(room, count)).ok()?;
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::RecvTimeoutError;
+    use std::time::Duration;
+
+    use rustix::io::read;
+    use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+    use super::super::LAST_CHANCE;
+    use super::*;
+
+    const PAGE: usize = 4096;
+    /// A block takes three quarters of the last chance, or longer.
+    const PAUSE: Duration =
+        LAST_CHANCE.checked_mul(3).unwrap().checked_div((4 * BLOCK / PAGE) as u32).unwrap();
+
+    #[test]
+    fn all_blocks_together_have_one_last_chance() {
+        let (target, sink) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        fcntl_setpipe_size(&sink, PAGE).unwrap();
+        let line = Line {
+            source: target.as_fd(),
+            target: sink.as_fd(),
+            splices: false,
+            room: BLOCK,
+            reads_ahead: true,
+            tee: None,
+            interrupt: &Interrupt::due(),
+            moved: &|_| {},
+        };
+        let (full, taken) = channel();
+        let (give_back, _empty) = channel();
+        // Each is gone before its time is up; both are not, however late whoever empties the pipe is.
+        for _ in 0..BLOCKS {
+            full.send(Taken::Bytes(vec![7; BLOCK], BLOCK)).unwrap();
+        }
+        drop(full);
+        let (done, is_done) = channel::<()>();
+        let ended = thread::scope(|scope| {
+            let target = &target;
+            scope.spawn(move || {
+                while is_done.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+                    let _ = read(target, &mut [0; PAGE]);
+                }
+            });
+            let ended = pass_on(&line, &taken, give_back, &EventFd::create(0).unwrap());
+            drop(done);
+            ended
+        });
+        match ended {
+            Some(Ended::Failed { end: End::Target, errno: Errno::CANCELED, rest }) => {
+                assert!(!rest.is_empty())
+            }
+            _ => panic!("all has been passed on"),
+        }
     }
 }
