@@ -6,7 +6,7 @@ use crate::sync::{AtomicU64, Ordering, fence, order};
 use crate::words::{Lines, Words};
 
 use super::frame::{About, Flags, lines_of, payload_at, reserved, tag};
-use super::{Checkpoint, FORESEEN, Geometry, LINE, Life, control, distance, fetch_ahead};
+use super::{Checkpoint, Geometry, LINE, Life, control, distance, fetch_ahead};
 
 /// The only one who writes a ring.
 ///
@@ -38,6 +38,9 @@ pub(crate) struct Producer {
     /// While there are: up to where all is published, and what that was.
     done: Cell<Checkpoint>,
 }
+
+/// How many lines a processor gives away at a time: sending more takes longer than it saves.
+const AT_ONCE: u64 = 16;
 
 /// Room for a frame, which nobody sees yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -423,7 +426,7 @@ impl Producer {
     #[inline(never)]
     fn send_payload(&self, position: u64, len: usize) {
         let lines = lines_of(len, Flags::empty());
-        if lines <= FORESEEN {
+        if lines <= 1 + AT_ONCE {
             (1..lines).for_each(|line| self.ring.demote(position.wrapping_add(line)));
         }
     }
