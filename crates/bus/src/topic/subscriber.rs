@@ -9,7 +9,7 @@ use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
 
 use crate::barrier::{self, Light};
 use crate::doorbell::{self, Doorbell};
-use crate::error::{fault, is_want, refused};
+use crate::error::{check_maker, fault, is_want, refused};
 use crate::place::Kind;
 use crate::ring::consumer::{Arrived, Consumer, Frame, Look};
 use crate::ring::distance;
@@ -411,11 +411,7 @@ impl Subscriber {
     #[cold]
     #[inline(never)]
     fn next_wait(&mut self, wait: Wait) -> Result<Next> {
-        if !self.maker.is_this() {
-            let why = "it was opened by the process that this one was forked from";
-            return Err(refused("receive from", &self.site.object, ErrorKind::InvalidInput, why)
-                .with_advice("open it anew after the fork"));
-        }
+        check_maker(self.maker, "receive from", &self.site.object)?;
         if self.is_disconnected {
             return Err(self.too_slow());
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use twixt_os::{Errno, Result, Wait};
 
 use crate::barrier;
-use crate::error::kernel;
+use crate::error::{check_maker, kernel};
 use crate::ring::consumer::{Consumer, Look};
 use crate::segment::bell_of;
 use crate::site::Capacity;
@@ -26,7 +26,8 @@ impl Subscriber {
     /// that is over.
     ///
     /// # Errors
-    /// Those of making a FIFO beside the subscriber's segment.
+    /// Those of making a FIFO beside the subscriber's segment; [`InvalidInput`](twixt_os::ErrorKind::InvalidInput) in a process that
+    /// was forked since it was opened.
     pub fn doorbell(&mut self) -> Result<BorrowedFd<'_>> {
         self.arm()?;
         let bell = self.doorbell.as_ref().map(AsFd::as_fd);
@@ -39,6 +40,8 @@ impl Subscriber {
     /// # Errors
     /// Those of [`doorbell`](Self::doorbell).
     pub fn arm(&mut self) -> Result<bool> {
+        // It would empty the doorbell that its parent polls.
+        check_maker(self.maker, "receive from", &self.site.object)?;
         let bell = match self.doorbell.take() {
             Some(bell) => bell,
             None => self.site.doorbell(bell_of(self.own.path()))?,
