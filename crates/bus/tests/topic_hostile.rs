@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use twixt_bus::{Event, Publisher, Slow, Subscriber, SubscriberOptions};
+use twixt_bus::{Capacity, Event, Options, Publisher, Slow, Subscriber, SubscriberOptions};
 use twixt_os::{ErrorKind, Mode, Wait};
 use twixt_testkit::{root, test};
 
@@ -387,5 +387,48 @@ fn bells_that_ring_for_nothing_keep_nobody_from_their_deadline() {
         assert_eq!(kind(publisher.publish_wait(&[0; 40], in_ms(100))), ErrorKind::TimedOut);
         assert!(begun.elapsed() >= Duration::from_millis(200));
         over.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Words of files: see the format.
+const ROSTER: usize = 4096 / 8;
+const MET: usize = 568;
+const INVITATION: usize = 1025;
+
+fn meeting(topic: &Topic) -> Options {
+    topic.options().capacity(Capacity::Zero)
+}
+
+/// The roster changes all the time, and somebody waits for each message as soon as one could know of it.
+#[test]
+fn without_capacity_nobody_who_does_not_wait_is_led_on() {
+    const MOST: u64 = 300;
+    let topic = Topic::new();
+    let options = meeting(&topic);
+    let _subscriber = Subscriber::open(&Topic::name(), &options).unwrap();
+    let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+    let directory = topic.directory();
+    let [site, ring, page] = ["site", "p0", "s0"].map(|name| map(&directory.join(name)));
+    let met = || ring.atomic_u64(8 * MET).unwrap().load(Ordering::Acquire);
+    let over = AtomicBool::new(false);
+    let begin = met();
+    std::thread::scope(|scope| {
+        let _end = twixt_testkit::defer(|| over.store(true, Ordering::Relaxed));
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) && met() - begin < MOST {
+                page.atomic_u64(8 * INVITATION).unwrap().store(2 * met() + 1, Ordering::Release);
+                // The upper half.
+                site.atomic_u64(8 * ROSTER).unwrap().fetch_add(1 << 32, Ordering::Release);
+            }
+        });
+        while page.atomic_u64(8 * INVITATION).unwrap().load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        for _ in 0..100 {
+            let before = met();
+            let outcome = publisher.try_publish(b"x");
+            assert!(met() - before <= 1, "it has tried {} times", met() - before);
+            tolerate(outcome);
+        }
     });
 }

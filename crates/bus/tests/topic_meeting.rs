@@ -424,3 +424,58 @@ fn without_capacity_who_polls_waits() {
     }
     child.succeed();
 }
+
+/// Whether there is room is true of that moment: who has waited then may not any more when something is published.
+#[test]
+fn a_look_for_room_invites_nobody_to_what_comes_later() {
+    let topic = Topic::new();
+    let (mut subscriber, publisher) = (subscriber(&topic), publisher(&topic));
+    assert_eq!(publisher.subscribers().unwrap(), 1);
+    for _ in 0..2 {
+        while subscriber.arm().unwrap() {
+            assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+        }
+        assert!(publisher.arm().unwrap());
+        assert_eq!(kind(subscriber.receive_wait(in_ms(1))), ErrorKind::TimedOut);
+        assert_eq!(kind(publisher.loan_wait(1, Wait::never())), ErrorKind::WouldBlock);
+        assert_eq!(kind(publisher.try_publish(b"x")), ErrorKind::WouldBlock);
+        assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+        assert!(!publisher.arm().unwrap());
+    }
+    while subscriber.arm().unwrap() {}
+    assert!(publisher.arm().unwrap());
+    publisher.try_publish(b"x").unwrap();
+    assert_eq!(receive(&mut subscriber), b"x");
+}
+
+#[test]
+fn who_was_invited_is_not_its_successor() {
+    let test = test!();
+    test.role("publisher", |peer| {
+        let publisher = publisher(&Topic::of(peer));
+        peer.say("there");
+        peer.wait_for("publish");
+        let die = |_: &[_]| {
+            peer.say("invited");
+            std::thread::sleep(Duration::from_secs(60));
+        };
+        publisher.publish_with(200, Wait::forever(), die).unwrap();
+    });
+    let topic = Topic::new();
+    let mut subscriber = subscriber(&topic);
+    let mut child = test.child("publisher").arg(topic.arg()).spawn();
+    child.expect("there");
+    while subscriber.arm().unwrap() {
+        assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    }
+    child.tell("publish");
+    child.expect("invited");
+    child.kill();
+    assert_eq!(kind(subscriber.receive_wait(in_ms(60_000))), ErrorKind::PeerGone);
+    let publisher = publisher(&topic);
+    assert_eq!(kind(subscriber.receive_wait(in_ms(1))), ErrorKind::TimedOut);
+    assert_eq!(kind(publisher.loan_wait(8, Wait::never())), ErrorKind::WouldBlock);
+    while subscriber.arm().unwrap() {}
+    publisher.try_publish(b"from the successor").unwrap();
+    assert_eq!(receive(&mut subscriber), b"from the successor");
+}

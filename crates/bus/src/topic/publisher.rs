@@ -134,7 +134,12 @@ impl Publisher {
                 producer.begin_anew();
                 Some(backing)
             }
-            Capacity::Zero | Capacity::Bounded(_) => None,
+            Capacity::Zero => {
+                // What its predecessor was about to write, that one was invited to.
+                producer.begin_anew();
+                None
+            }
+            Capacity::Bounded(_) => None,
         };
         let backing = RefCell::new(backing);
         let roster = Cell::new(site.hints.roster());
@@ -349,6 +354,10 @@ impl Publisher {
                 // What it is, publishing tells.
                 Err(error) => error.kind() != ErrorKind::WouldBlock,
             };
+        if self.meets {
+            // Who waits now may not any more when something is published: that asks again.
+            self.producer.limit_to(self.producer.next());
+        }
         if is_ready {
             bell.ring();
         }
