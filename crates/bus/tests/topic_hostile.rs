@@ -393,6 +393,7 @@ fn bells_that_ring_for_nothing_keep_nobody_from_their_deadline() {
 /// Words of files: see the format.
 const ROSTER: usize = 4096 / 8;
 const MET: usize = 568;
+const RING_AT: usize = 1024;
 const INVITATION: usize = 1025;
 
 fn meeting(topic: &Topic) -> Options {
@@ -431,4 +432,49 @@ fn without_capacity_nobody_who_does_not_wait_is_led_on() {
             tolerate(outcome);
         }
     });
+}
+
+/// Whoever was not listened to has had a guest since, in the same place, before it was seen that it is another.
+#[test]
+fn without_capacity_who_did_not_listen_is_no_guest() {
+    let topic = Topic::new();
+    let options = meeting(&topic);
+    let open = || Subscriber::open(&Topic::name(), &options).unwrap();
+    let mut subscriber = open();
+    let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    // What cannot be, for a while.
+    let ring = map(&topic.directory().join("p0"));
+    let [tag, about] = [0, 1].map(|at| ring.atomic_u64(8 * (RING_AT + at)).unwrap());
+    about.store(u64::from(u32::MAX), Ordering::Relaxed);
+    tag.store(1, Ordering::Release);
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::Malformed);
+    tag.store(0, Ordering::Release);
+    let arm = |subscriber: &mut Subscriber| {
+        while subscriber.arm().unwrap() {
+            assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+        }
+    };
+    // Nor is it waited for, though it waits for others.
+    let mut guest = open();
+    for _ in 0..2 {
+        arm(&mut subscriber);
+        arm(&mut guest);
+        publisher.try_publish(b"for the guest").unwrap();
+        assert_eq!(receive(&mut guest), b"for the guest");
+        assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    }
+    drop((guest, publisher));
+    let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+    assert!(!topic.files().contains(&"p1".to_owned()), "it is in another place");
+    let mut guest = open();
+    arm(&mut guest);
+    publisher.try_publish(b"for the guest").unwrap();
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    assert_eq!(receive(&mut guest), b"for the guest");
+    // From now on it is one.
+    drop(guest);
+    arm(&mut subscriber);
+    publisher.try_publish(b"for all").unwrap();
+    assert_eq!(receive(&mut subscriber), b"for all");
 }

@@ -65,14 +65,18 @@ impl Subscriber {
         if self.site.charter.capacity == Capacity::Zero {
             self.invites = true;
             for at in 0..self.tracks.len() {
-                self.say(at, self.tracks[at].consumer.position());
+                // Not one that it does not listen to, which would wait for it then.
+                if self.tracks[at].standing != Standing::Banned {
+                    self.say(at, self.tracks[at].consumer.position());
+                }
             }
         }
     }
 
     /// Tells them that it does not any more.
     pub(super) fn revoke(&mut self) {
-        if !core::mem::take(&mut self.invites) {
+        // In a forked child, it is its parent that waits.
+        if !core::mem::take(&mut self.invites) || !self.maker.is_this() {
             return;
         }
         for track in &self.tracks {
