@@ -400,6 +400,83 @@ fn meeting(topic: &Topic) -> Options {
     topic.options().capacity(Capacity::Zero)
 }
 
+/// What one publisher has published is what those have received who are there all the time, whatever another participant writes.
+#[test]
+fn nonsense_where_there_is_no_capacity_hurts_no_meeting() {
+    let test = test!();
+    test.role("scribbler", |peer| {
+        let topic = Topic::of(peer);
+        let (publisher, subscriber) = (topic.publisher(), topic.subscriber());
+        assert_eq!(topic.files(), ["p0", "s0", "site"]);
+        let directory = topic.directory();
+        let target = match peer.arg(1).as_str() {
+            "hints" => Target::new(&directory.join("site"), 512..1024),
+            "publisher" => Target::behind(&directory.join("p0"), 512),
+            _ => Target::new(&directory.join("s0"), 9..1024 + 64),
+        };
+        // One that waits for nothing is all that it needs to hold up the others.
+        let subscriber = (peer.arg(1) == "subscriber").then_some(subscriber);
+        peer.say("there");
+        scribble(&[target], 64);
+        drop((publisher, subscriber));
+    });
+    for what in HOSTS {
+        let topic = Topic::new();
+        drop(Subscriber::open(&Topic::name(), &meeting(&topic)).unwrap());
+        let mut scribbler = test.child("scribbler").arg(topic.arg()).arg(what).spawn();
+        scribbler.expect("there");
+        let (over, settled) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let _end = twixt_testkit::defer(|| {
+                over.store(true, Ordering::Relaxed);
+                settled.store(true, Ordering::Relaxed);
+            });
+            let (topic, over, settled) = (&topic, &over, &settled);
+            let subscribers = [topic.subscriber(), topic.subscriber()];
+            let publisher = topic.publisher();
+            let receiving = subscribers.map(|mut subscriber| {
+                scope.spawn(move || {
+                    let mut received = Vec::new();
+                    let mut is_last = false;
+                    while !is_last {
+                        is_last = settled.load(Ordering::Relaxed);
+                        let Some(mut sample) = tolerate(subscriber.receive_wait(in_ms(2))) else { continue };
+                        let (who, mut bytes) = (sample.publisher(), Vec::new());
+                        if tolerate(sample.read_into(&mut bytes)).is_some() && who == 1 {
+                            received.push(read(&bytes).1);
+                        }
+                        is_last = false;
+                    }
+                    received
+                })
+            });
+            let publishing = scope.spawn(move || {
+                let mut published = Vec::new();
+                for number in 0.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let len = if number % 8 == 0 { 40_000 } else { number % 700 };
+                    let wait = if number % 3 == 0 { Wait::never() } else { in_ms(2) };
+                    let outcome = publisher.publish_wait(&message(7, number, len as usize), wait);
+                    published.extend(tolerate(outcome).map(|()| number));
+                }
+                (published, publisher)
+            });
+            std::thread::sleep(as_long());
+            over.store(true, Ordering::Relaxed);
+            let (published, _publisher) = publishing.join().unwrap();
+            settled.store(true, Ordering::Relaxed);
+            println!("{what}: {} went", published.len());
+            assert!(!published.is_empty());
+            for received in receiving.map(|it| it.join().unwrap()) {
+                assert!(received == published, "{} were received", received.len());
+            }
+        });
+        scribbler.kill();
+    }
+}
+
 /// The roster changes all the time, and somebody waits for each message as soon as one could know of it.
 #[test]
 fn without_capacity_nobody_who_does_not_wait_is_led_on() {
