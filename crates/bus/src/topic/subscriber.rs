@@ -568,12 +568,23 @@ impl Subscriber {
             }
             let track = &mut self.tracks[at];
             if track.standing == Standing::Here && track.consumer.is_closed() {
-                // What was published before it said so is seen now, if it was not.
-                track.standing = Standing::Going(Left::Closed);
+                // What was published before it said so is seen now, if it was not; and if it is this one that has said so.
+                track.go(Left::Closed);
+                chases += 1;
+                if chases > CHASES {
+                    return None;
+                }
                 continue;
             }
             let Standing::Going(how) = track.standing else { return None };
-            if track.notice_successor() || track.consumer.skip_pending(track.epoch) {
+            if track.notice_successor() {
+                chases += 1;
+                if chases > CHASES {
+                    return None;
+                }
+                continue;
+            }
+            if track.consumer.skip_pending(track.epoch) {
                 continue;
             }
             // Of memory that is not there any more, nothing that it seems to say is true.

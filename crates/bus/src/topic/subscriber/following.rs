@@ -41,6 +41,13 @@ impl Track {
         self.standing == Standing::Here && !self.is_behind && self.left.is_none()
     }
 
+    /// Takes note how it has gone, as was seen of whoever has its place; but that may be another meanwhile.
+    pub(super) fn go(&mut self, how: Left) {
+        if !self.notice_successor() {
+            self.standing = Standing::Going(how);
+        }
+    }
+
     /// Follows what has become of the publisher's place: whether another has it now.
     pub(super) fn notice_successor(&mut self) -> bool {
         let epoch = self.consumer.epoch();
@@ -259,7 +266,7 @@ impl Subscriber {
             if track.standing == Standing::Here && !track.peer.is_alive() {
                 // It lets go of its lock after it has said good-bye.
                 let how = if track.consumer.is_closed() { Left::Closed } else { Left::Died };
-                track.standing = Standing::Going(how);
+                track.go(how);
             }
         }
         Ok(())
