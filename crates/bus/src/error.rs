@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use twixt_os::{Errno, Error, ErrorKind, Mechanism, Object};
+use twixt_os::{Errno, Error, ErrorKind, Maker, Mechanism, Object, Result};
 use twixt_sys::Fault;
 
 /// What the kernel said about a file of the bus.
@@ -25,6 +25,19 @@ pub(crate) fn refused(
     why: impl Into<std::borrow::Cow<'static, str>>,
 ) -> Error {
     Error::refused(Mechanism::Bus, operation, object.clone(), kind, why)
+}
+
+/// Refuses what a forked child does with its copy of what is its parent's.
+#[inline(always)]
+pub(crate) fn check_maker(maker: Maker, operation: &'static str, object: &Object) -> Result<()> {
+    if maker.is_this() { Ok(()) } else { Err(forked(operation, object)) }
+}
+
+#[cold]
+#[inline(never)]
+fn forked(operation: &'static str, object: &Object) -> Error {
+    let why = "it was opened by the process that this one was forked from";
+    refused(operation, object, ErrorKind::InvalidInput, why).with_advice("open it anew after the fork")
 }
 
 /// What stands in the memory is not what the format says.

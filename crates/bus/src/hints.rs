@@ -1,7 +1,8 @@
 //! The page of a site that all participants write: who waits, and whether the roster has changed.
 //!
 //! Nothing here is believed. What stands here makes somebody look, or ring, once more than needed, or not; whoever would wait
-//! for it in vain looks for itself each [`LONGEST`](crate::bell::LONGEST).
+//! for it in vain looks for itself each [`LONGEST`](crate::bell::LONGEST). But for the roster, where there is no capacity: whoever
+//! writes nonsense there has a message that was given up received by who has just come.
 //!
 //! ```text
 //! byte   0   filled   bell of those that wait for messages

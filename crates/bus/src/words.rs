@@ -2,8 +2,8 @@
 //!
 //! All that processes share is made of aligned words that are accessed by atomics only, so that another process can change
 //! what is read and never what is *safe*. [`Words`] are one's own to write; [`Foreign`] words belong to another process and
-//! can only be loaded: their pages may be mapped for reading only. Every access is checked against the length, whoever the
-//! index came from.
+//! can only be loaded: their pages may be mapped for reading only. Every access is checked against the length, or its index
+//! reduced to it ([`Lines`]), whoever that came from.
 
 use core::ops::Deref;
 use std::sync::Arc;

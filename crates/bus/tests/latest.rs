@@ -546,7 +546,8 @@ fn a_forked_copy_disturbs_nothing_and_is_good_for_nothing() {
         if child == 0 {
             let refused = kind(writer.write(b"from the child")) == ErrorKind::InvalidInput
                 && kind(reader.read(&mut Vec::new())) == ErrorKind::InvalidInput
-                && kind(reader.wait_for_newer(None, Wait::never())) == ErrorKind::InvalidInput;
+                && kind(reader.wait_for_newer(None, Wait::never())) == ErrorKind::InvalidInput
+                && kind(reader.arm(None)) == ErrorKind::InvalidInput;
             drop((writer, reader));
             // SAFETY: ends the process, as is allowed after a fork.
             unsafe { libc::_exit(i32::from(!refused)) };

@@ -346,6 +346,8 @@ fn a_forked_child_is_refused_and_its_parent_may_die() {
                 kind(publisher.loan(1)),
                 kind(subscriber.receive()),
                 kind(subscriber.try_receive()),
+                kind(publisher.arm()),
+                kind(subscriber.arm()),
             ];
             drop((publisher, subscriber));
             let ok = refused.iter().all(|kind| *kind == ErrorKind::InvalidInput);

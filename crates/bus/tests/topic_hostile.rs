@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use twixt_bus::{Event, Publisher, Slow, Subscriber, SubscriberOptions};
+use twixt_bus::{Capacity, Event, Options, Publisher, Slow, Subscriber, SubscriberOptions};
 use twixt_os::{ErrorKind, Mode, Wait};
 use twixt_testkit::{root, test};
 
@@ -388,4 +388,170 @@ fn bells_that_ring_for_nothing_keep_nobody_from_their_deadline() {
         assert!(begun.elapsed() >= Duration::from_millis(200));
         over.store(true, Ordering::Relaxed);
     });
+}
+
+/// Words of files: see the format.
+const ROSTER: usize = 4096 / 8;
+const MET: usize = 568;
+const RING_AT: usize = 1024;
+const INVITATION: usize = 1025;
+
+fn meeting(topic: &Topic) -> Options {
+    topic.options().capacity(Capacity::Zero)
+}
+
+/// What one publisher has published is what those have received who are there all the time, whatever another participant writes.
+#[test]
+fn nonsense_where_there_is_no_capacity_hurts_no_meeting() {
+    let test = test!();
+    test.role("scribbler", |peer| {
+        let topic = Topic::of(peer);
+        let (publisher, subscriber) = (topic.publisher(), topic.subscriber());
+        assert_eq!(topic.files(), ["p0", "s0", "site"]);
+        let directory = topic.directory();
+        let target = match peer.arg(1).as_str() {
+            "hints" => Target::new(&directory.join("site"), 512..1024),
+            "publisher" => Target::behind(&directory.join("p0"), 512),
+            _ => Target::new(&directory.join("s0"), 9..1024 + 64),
+        };
+        // One that waits for nothing is all that it needs to hold up the others.
+        let subscriber = (peer.arg(1) == "subscriber").then_some(subscriber);
+        peer.say("there");
+        scribble(&[target], 64);
+        drop((publisher, subscriber));
+    });
+    for what in HOSTS {
+        let topic = Topic::new();
+        drop(Subscriber::open(&Topic::name(), &meeting(&topic)).unwrap());
+        let mut scribbler = test.child("scribbler").arg(topic.arg()).arg(what).spawn();
+        scribbler.expect("there");
+        let (over, settled) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let _end = twixt_testkit::defer(|| {
+                over.store(true, Ordering::Relaxed);
+                settled.store(true, Ordering::Relaxed);
+            });
+            let (topic, over, settled) = (&topic, &over, &settled);
+            let subscribers = [topic.subscriber(), topic.subscriber()];
+            let publisher = topic.publisher();
+            let receiving = subscribers.map(|mut subscriber| {
+                scope.spawn(move || {
+                    let mut received = Vec::new();
+                    let mut is_last = false;
+                    while !is_last {
+                        is_last = settled.load(Ordering::Relaxed);
+                        let Some(mut sample) = tolerate(subscriber.receive_wait(in_ms(2))) else { continue };
+                        let (who, mut bytes) = (sample.publisher(), Vec::new());
+                        if tolerate(sample.read_into(&mut bytes)).is_some() && who == 1 {
+                            received.push(read(&bytes).1);
+                        }
+                        is_last = false;
+                    }
+                    received
+                })
+            });
+            let publishing = scope.spawn(move || {
+                let mut published = Vec::new();
+                for number in 0.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let len = if number % 8 == 0 { 40_000 } else { number % 700 };
+                    let wait = if number % 3 == 0 { Wait::never() } else { in_ms(2) };
+                    let outcome = publisher.publish_wait(&message(7, number, len as usize), wait);
+                    published.extend(tolerate(outcome).map(|()| number));
+                }
+                (published, publisher)
+            });
+            std::thread::sleep(as_long());
+            over.store(true, Ordering::Relaxed);
+            let (published, _publisher) = publishing.join().unwrap();
+            settled.store(true, Ordering::Relaxed);
+            println!("{what}: {} went", published.len());
+            assert!(!published.is_empty());
+            for received in receiving.map(|it| it.join().unwrap()) {
+                assert!(received == published, "{} were received", received.len());
+            }
+        });
+        scribbler.kill();
+    }
+}
+
+/// The roster changes all the time, and somebody waits for each message as soon as one could know of it.
+#[test]
+fn without_capacity_nobody_who_does_not_wait_is_led_on() {
+    const MOST: u64 = 300;
+    let topic = Topic::new();
+    let options = meeting(&topic);
+    let _subscriber = Subscriber::open(&Topic::name(), &options).unwrap();
+    let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+    let directory = topic.directory();
+    let [site, ring, page] = ["site", "p0", "s0"].map(|name| map(&directory.join(name)));
+    let met = || ring.atomic_u64(8 * MET).unwrap().load(Ordering::Acquire);
+    let over = AtomicBool::new(false);
+    let begin = met();
+    std::thread::scope(|scope| {
+        let _end = twixt_testkit::defer(|| over.store(true, Ordering::Relaxed));
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) && met() - begin < MOST {
+                page.atomic_u64(8 * INVITATION).unwrap().store(2 * met() + 1, Ordering::Release);
+                // The upper half.
+                site.atomic_u64(8 * ROSTER).unwrap().fetch_add(1 << 32, Ordering::Release);
+            }
+        });
+        while page.atomic_u64(8 * INVITATION).unwrap().load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        for _ in 0..100 {
+            let before = met();
+            let outcome = publisher.try_publish(b"x");
+            assert!(met() - before <= 1, "it has tried {} times", met() - before);
+            tolerate(outcome);
+        }
+    });
+}
+
+/// Whoever was not listened to has had a guest since, in the same place, before it was seen that it is another.
+#[test]
+fn without_capacity_who_did_not_listen_is_no_guest() {
+    let topic = Topic::new();
+    let options = meeting(&topic);
+    let open = || Subscriber::open(&Topic::name(), &options).unwrap();
+    let mut subscriber = open();
+    let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    // What cannot be, for a while.
+    let ring = map(&topic.directory().join("p0"));
+    let [tag, about] = [0, 1].map(|at| ring.atomic_u64(8 * (RING_AT + at)).unwrap());
+    about.store(u64::from(u32::MAX), Ordering::Relaxed);
+    tag.store(1, Ordering::Release);
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::Malformed);
+    tag.store(0, Ordering::Release);
+    let arm = |subscriber: &mut Subscriber| {
+        while subscriber.arm().unwrap() {
+            assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+        }
+    };
+    // Nor is it waited for, though it waits for others.
+    let mut guest = open();
+    for _ in 0..2 {
+        arm(&mut subscriber);
+        arm(&mut guest);
+        publisher.try_publish(b"for the guest").unwrap();
+        assert_eq!(receive(&mut guest), b"for the guest");
+        assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    }
+    drop((guest, publisher));
+    let publisher = Publisher::open(&Topic::name(), &options).unwrap();
+    assert!(!topic.files().contains(&"p1".to_owned()), "it is in another place");
+    let mut guest = open();
+    arm(&mut guest);
+    publisher.try_publish(b"for the guest").unwrap();
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    assert_eq!(receive(&mut guest), b"for the guest");
+    // From now on it is one.
+    drop(guest);
+    arm(&mut subscriber);
+    publisher.try_publish(b"for all").unwrap();
+    assert_eq!(receive(&mut subscriber), b"for all");
 }

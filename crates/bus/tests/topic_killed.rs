@@ -7,7 +7,7 @@
 //! ```
 
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -217,6 +217,90 @@ fn making_memory(test: &Test, points: u64) {
     println!("    {received} received");
 }
 
+/// Without capacity: whoever waited has the message, or nobody.
+fn meetings(test: &Test, points: u64) {
+    fn section(peer: &Peer, what: &str) {
+        let publisher = Topic::of(peer).publisher();
+        let bytes = message(0, peer.arg(1).parse().unwrap(), 400);
+        peer.mark();
+        match what {
+            "meeting" => publisher.publish(&bytes).unwrap(),
+            "meeting with a loan" => {
+                let mut loan = publisher.loan(bytes.len()).unwrap();
+                loan.write(0, &bytes);
+                loan.publish().unwrap();
+            }
+            _ => {
+                let mut flow = publisher.flow(bytes.len()).unwrap();
+                bytes.chunks(104).for_each(|piece| flow.write(piece));
+                flow.finish().unwrap();
+            }
+        }
+        peer.mark();
+        std::thread::sleep(Duration::from_secs(60));
+    }
+    const ROLES: [&str; 3] = ["meeting", "meeting with a loan", "meeting in flow"];
+    for role in ROLES {
+        test.role(role, |peer| section(peer, role));
+    }
+    for role in ROLES {
+        let topic = Topic::new();
+        let options = topic.options().capacity(Capacity::Zero);
+        let mut guest = Subscriber::open(&Topic::name(), &options).unwrap();
+        let over = AtomicBool::new(false);
+        let (tell, heard) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let over = &over;
+            let _end = twixt_testkit::defer(|| over.store(true, Ordering::Relaxed));
+            scope.spawn(move || {
+                let mut bytes = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    match guest.next(in_ms(20)) {
+                        Ok(Event::Message(mut sample)) => match sample.read_into(&mut bytes) {
+                            Ok(()) => tell.send(Some(read(&bytes))).unwrap(),
+                            // Its publisher has died while it was writing it, or is slow, being stepped.
+                            Err(error) => {
+                                let kinds = [ErrorKind::PeerGone, ErrorKind::TimedOut];
+                                assert!(kinds.contains(&error.kind()), "{error}");
+                            }
+                        },
+                        Ok(Event::Left { how: Left::Closed, .. }) => tell.send(None).unwrap(),
+                        Ok(_) => {}
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}"),
+                    }
+                }
+            });
+            let (number, received) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+            let child = || test.child(role).arg(topic.arg()).arg(number.get());
+            sweep(test, role, points, child, |is_over| {
+                // Who comes now has not waited for it.
+                let mut late = topic.subscriber();
+                loop {
+                    match late.try_receive().map(|sample| sample.to_vec()) {
+                        Ok(bytes) => panic!("{bytes:?} was for another"),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::PeerGone, "{error}"),
+                    }
+                }
+                drop(late);
+                let next = topic.publisher();
+                next.publish_wait(&message(1, number.get(), 40), in_ms(60_000)).unwrap();
+                drop(next);
+                let mut messages = Vec::new();
+                while let Some(message) = heard.recv_timeout(Duration::from_secs(60)).unwrap() {
+                    messages.push(message);
+                }
+                let both = [(0, number.get()), (1, number.get())];
+                let is_received = messages == both;
+                assert!(is_received || !is_over && messages == both[1..], "{messages:?}, over: {is_over}");
+                received.set(received.get() + u64::from(is_received));
+                number.set(number.get() + 1);
+            });
+            println!("    {} of {} received", received.get(), number.get());
+        });
+    }
+}
+
 /// Opening, with the first message, and leaving: the place of a dead one is adopted each time.
 fn coming_and_going(test: &Test, points: u64) {
     test.role("coming", |peer| {
@@ -383,6 +467,7 @@ sweeps! {
     killed_while_publishing, killed_while_publishing_anywhere: publish, 14;
     killed_with_loans_out, killed_with_loans_out_anywhere: loans, 10;
     killed_while_a_message_flows, killed_while_a_message_flows_anywhere: flows, 10;
+    killed_while_meeting, killed_while_meeting_anywhere: meetings, 10;
     killed_while_making_memory, killed_while_making_memory_anywhere: making_memory, 40;
     killed_while_coming_or_going, killed_while_coming_or_going_anywhere: coming_and_going, 10;
     killed_while_making_the_topic, killed_while_making_the_topic_anywhere: making, 8;

@@ -424,3 +424,111 @@ fn without_capacity_who_polls_waits() {
     }
     child.succeed();
 }
+
+/// Whether there is room is true of that moment: who has waited then may not any more when something is published.
+#[test]
+fn a_look_for_room_invites_nobody_to_what_comes_later() {
+    let topic = Topic::new();
+    let (mut subscriber, publisher) = (subscriber(&topic), publisher(&topic));
+    assert_eq!(publisher.subscribers().unwrap(), 1);
+    for _ in 0..2 {
+        while subscriber.arm().unwrap() {
+            assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+        }
+        assert!(publisher.arm().unwrap());
+        assert_eq!(kind(subscriber.receive_wait(in_ms(1))), ErrorKind::TimedOut);
+        assert_eq!(kind(publisher.loan_wait(1, Wait::never())), ErrorKind::WouldBlock);
+        assert_eq!(kind(publisher.try_publish(b"x")), ErrorKind::WouldBlock);
+        assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+        assert!(!publisher.arm().unwrap());
+    }
+    while subscriber.arm().unwrap() {}
+    assert!(publisher.arm().unwrap());
+    publisher.try_publish(b"x").unwrap();
+    assert_eq!(receive(&mut subscriber), b"x");
+}
+
+#[test]
+fn who_was_invited_is_not_its_successor() {
+    let test = test!();
+    test.role("publisher", |peer| {
+        let publisher = publisher(&Topic::of(peer));
+        peer.say("there");
+        peer.wait_for("publish");
+        let die = |_: &[_]| {
+            peer.say("invited");
+            std::thread::sleep(Duration::from_secs(60));
+        };
+        publisher.publish_with(200, Wait::forever(), die).unwrap();
+    });
+    let topic = Topic::new();
+    let mut subscriber = subscriber(&topic);
+    let mut child = test.child("publisher").arg(topic.arg()).spawn();
+    child.expect("there");
+    while subscriber.arm().unwrap() {
+        assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    }
+    child.tell("publish");
+    child.expect("invited");
+    child.kill();
+    assert_eq!(kind(subscriber.receive_wait(in_ms(60_000))), ErrorKind::PeerGone);
+    let publisher = publisher(&topic);
+    assert_eq!(kind(subscriber.receive_wait(in_ms(1))), ErrorKind::TimedOut);
+    assert_eq!(kind(publisher.loan_wait(8, Wait::never())), ErrorKind::WouldBlock);
+    while subscriber.arm().unwrap() {}
+    publisher.try_publish(b"from the successor").unwrap();
+    assert_eq!(receive(&mut subscriber), b"from the successor");
+}
+
+/// A forked child has a copy of what was armed, and of a message in hand.
+#[test]
+fn what_a_forked_child_has_of_a_message_revokes_nothing() {
+    let test = test!();
+    test.role("forks", |peer| {
+        let mut subscriber = subscriber(&Topic::of(peer));
+        let arm = |subscriber: &mut Subscriber| {
+            while subscriber.arm().unwrap() {
+                assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+            }
+        };
+        peer.say("there");
+        peer.wait_for("arm");
+        arm(&mut subscriber);
+        peer.say("armed");
+        peer.wait_for("receive");
+        let (reader, writer) = std::io::pipe().unwrap();
+        let sample = subscriber.try_receive().unwrap();
+        // SAFETY: this role runs one thread of the test's; the child uses what it has and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            drop(writer);
+            // Until it is closed.
+            let read = std::io::read_to_string(reader);
+            drop(sample);
+            // SAFETY: ends the process, as is allowed after a fork.
+            unsafe { libc::_exit(i32::from(read.is_err())) };
+        }
+        drop(sample);
+        arm(&mut subscriber);
+        drop((reader, writer));
+        let mut status = 0;
+        // SAFETY: waits for a child of this process, into a variable of its own.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(status, 0);
+        peer.say("armed");
+        peer.wait_for("receive");
+        assert_eq!(subscriber.try_receive().unwrap().to_vec().unwrap(), b"two");
+        assert_eq!(subscriber.received().0, 2);
+    });
+    let topic = Topic::new();
+    let publisher = publisher(&topic);
+    let mut child = test.child("forks").arg(topic.arg()).spawn();
+    child.expect("there");
+    child.tell("arm");
+    for message in [b"one", b"two"] {
+        child.expect("armed");
+        publisher.try_publish(message).unwrap();
+        child.tell("receive");
+    }
+    child.succeed();
+}

@@ -383,3 +383,32 @@ fn what_waits_is_counted_before_anything_is_received() {
     assert_eq!(receive(&mut subscriber), b"from somebody who came later");
     assert_eq!(subscriber.waiting_bytes().unwrap(), 0);
 }
+
+#[test]
+fn a_death_is_not_taken_for_the_good_bye_of_a_successor() {
+    let test = test!();
+    test.role("publisher", |peer| {
+        let publisher = Topic::of(peer).publisher();
+        publisher.publish(b"first").unwrap();
+        peer.say("there");
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    let topic = Topic::new();
+    let mut subscriber = topic.subscriber();
+    let mut child = test.child("publisher").arg(topic.arg()).spawn();
+    child.expect("there");
+    assert_eq!(receive(&mut subscriber), b"first");
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+    child.kill();
+    // It comes and goes before anybody looks.
+    let successor = topic.publisher();
+    successor.publish(b"second").unwrap();
+    drop(successor);
+    assert_eq!(receive(&mut subscriber), b"second");
+    for expected in [Left::Died, Left::Closed] {
+        match subscriber.next(in_ms(60_000)).unwrap() {
+            Event::Left { publisher: 0, how } => assert_eq!(how, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -9,7 +9,7 @@ use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Object, Result, Wait};
 
 use crate::barrier;
 use crate::doorbell::Doorbell;
-use crate::error::{fault, malformed, refused};
+use crate::error::{check_maker, fault, malformed, refused};
 use crate::place::Kind;
 use crate::segment::{HEADER, Own, Peer, What, bell_of, draw, header, pinned_lately, sweep};
 use crate::site::{Options, Site};
@@ -259,7 +259,8 @@ impl LatestReader {
     /// it was, read, and [`arm`](Self::arm) before polling again. A writer that dies rings no doorbell.
     ///
     /// # Errors
-    /// Those of making a FIFO beside the reader's page.
+    /// Those of making a FIFO beside the reader's page; [`InvalidInput`](ErrorKind::InvalidInput) in a process that was forked since it
+    /// was opened.
     pub fn doorbell(&mut self, than: Option<Version>) -> Result<BorrowedFd<'_>> {
         self.arm(than)?;
         match &self.doorbell {
@@ -274,6 +275,7 @@ impl LatestReader {
     /// # Errors
     /// Those of [`doorbell`](Self::doorbell).
     pub fn arm(&mut self, than: Option<Version>) -> Result<bool> {
+        check_maker(self.maker, "read", &self.site.object)?;
         let bell = match self.doorbell.take() {
             Some(bell) => bell,
             None => self.site.doorbell(bell_of(&self.site.path('r', self.index)))?,
@@ -346,11 +348,7 @@ impl LatestReader {
     /// What is done rarely: to see whether it is still there, and who writes it.
     #[cold]
     fn look_around(&mut self) -> Result<()> {
-        if !self.maker.is_this() {
-            let why = "it was opened by the process that this one was forked from";
-            return Err(refused("read", &self.site.object, ErrorKind::InvalidInput, why)
-                .with_advice("open it anew after the fork"));
-        }
+        check_maker(self.maker, "read", &self.site.object)?;
         let roster = self.site.hints.roster();
         if !self.site.has_name() {
             return Err(self.site.removed("read"));

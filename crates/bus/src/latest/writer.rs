@@ -9,7 +9,7 @@ use twixt_os::making::reserve_error;
 use twixt_os::{Errno, ErrorKind, Maker, Mechanism, Result};
 
 use crate::barrier::Light;
-use crate::error::{fault, kernel, malformed, refused};
+use crate::error::{check_maker, fault, kernel, malformed, refused};
 use crate::hints::PAGE;
 use crate::segment::{Making, Own, Peer, What, sweep};
 use crate::site::{Options, Site};
@@ -167,11 +167,7 @@ impl LatestWriter {
     /// What is done rarely: to see whether it is still there.
     #[cold]
     fn look_around(&mut self) -> Result<()> {
-        if !self.maker.is_this() {
-            let why = "it was opened by the process that this one was forked from";
-            return Err(refused("write to", &self.site.object, ErrorKind::InvalidInput, why)
-                .with_advice("open it anew after the fork"));
-        }
+        check_maker(self.maker, "write to", &self.site.object)?;
         let roster = self.site.hints.roster();
         if !self.site.has_name() {
             return Err(self.site.removed("write to"));

@@ -11,7 +11,7 @@ use twixt_os::{Deadline, Error, ErrorKind, Maker, Object, Result, Wait};
 use crate::barrier::{self, Light};
 use crate::bell::LONGEST;
 use crate::doorbell::Doorbell;
-use crate::error::{fault, malformed, refused};
+use crate::error::{check_maker, fault, malformed, refused};
 use crate::hints::{now, roughly_now};
 use crate::place::Kind;
 use crate::ring::CONTROL;
@@ -228,9 +228,7 @@ impl Consumer {
     /// As [`receive`](Self::receive), and what `wait` ends with.
     #[inline]
     pub fn receive_wait(&self, wait: Wait) -> Result<Job<'_>> {
-        if !self.maker.is_this() {
-            return Err(self.forked(RECEIVE));
-        }
+        check_maker(self.maker, RECEIVE, &self.site.object)?;
         if self.received.get().is_multiple_of(BUSY) {
             self.tend_if_due()?;
         }
@@ -303,7 +301,8 @@ impl Consumer {
     /// What the dead had in hand is given back by those who wait or look; so look each 50 ms, too, where that matters.
     ///
     /// # Errors
-    /// Those of making a FIFO beside the consumer's page.
+    /// Those of making a FIFO beside the consumer's page; [`InvalidInput`](ErrorKind::InvalidInput) in a process that was forked
+    /// since it was opened.
     pub fn doorbell(&self) -> Result<BorrowedFd<'_>> {
         self.arm()?;
         self.bell().map(Doorbell::as_fd)
@@ -315,6 +314,8 @@ impl Consumer {
     /// # Errors
     /// Those of [`doorbell`](Self::doorbell).
     pub fn arm(&self) -> Result<bool> {
+        // What it finds it takes, in its parent's name.
+        check_maker(self.maker, RECEIVE, &self.site.object)?;
         let bell = self.bell()?;
         bell.drain();
         self.site.hints.filled.arm();
@@ -351,13 +352,6 @@ impl Consumer {
             Some(source) => source,
             None => unreachable!("messages are taken from sources that are known"),
         }
-    }
-
-    #[cold]
-    fn forked(&self, operation: &'static str) -> Error {
-        let why = "it was opened by the process that this one was forked from";
-        refused(operation, &self.site.object, ErrorKind::InvalidInput, why)
-            .with_advice("open it anew after the fork")
     }
 
     /// Sees to it that there is something in the basket.
@@ -625,9 +619,7 @@ impl Consumer {
 
     #[inline(always)]
     pub(super) fn acknowledge(&self, source: &Source, taken: &Taken) -> Result<()> {
-        if !self.maker.is_this() {
-            return Err(self.forked(ACKNOWLEDGE));
-        }
+        check_maker(self.maker, ACKNOWLEDGE, &self.site.object)?;
         if !self.finish(source, taken) {
             return Err(self.lost(ACKNOWLEDGE));
         }
@@ -646,9 +638,7 @@ impl Consumer {
     /// Has the time of a message begin anew. What its claim is then.
     pub(super) fn renew(&self, source: &Source, taken: &Taken) -> Result<Claim> {
         const RENEW: &str = "go on working on a message of";
-        if !self.maker.is_this() {
-            return Err(self.forked(RENEW));
-        }
+        check_maker(self.maker, RENEW, &self.site.object)?;
         let Taken { held: Held { frame, claim }, .. } = *taken;
         let renewed = claim.renewed(self.time());
         // Also where it is the same, to learn whether it is still in hand.

@@ -12,7 +12,7 @@ use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Mechanism, Result, Wait
 
 use crate::barrier::{self, Light};
 use crate::doorbell::Doorbell;
-use crate::error::{fault, refused};
+use crate::error::{check_maker, fault, refused};
 use crate::place::Kind;
 use crate::ring::CONTROL;
 use crate::ring::backing::Backing;
@@ -224,7 +224,8 @@ impl Producer {
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) with a capacity of zero, where there never is room, and no message of which it
-    /// could be told that a consumer takes it; those of making a FIFO beside the producer's segment.
+    /// could be told that a consumer takes it; those of making a FIFO beside the producer's segment;
+    /// [`InvalidInput`](ErrorKind::InvalidInput) in a process that was forked since it was opened.
     pub fn doorbell(&self) -> Result<BorrowedFd<'_>> {
         self.arm()?;
         self.bell().map(Doorbell::as_fd)
@@ -235,6 +236,7 @@ impl Producer {
     /// # Errors
     /// Those of [`doorbell`](Self::doorbell).
     pub fn arm(&self) -> Result<bool> {
+        check_maker(self.maker, SEND, &self.site.object)?;
         let bell = self.bell()?;
         bell.drain();
         self.say_gate(self.room.gate(&self.ring));
@@ -306,11 +308,7 @@ impl Producer {
 
     #[cold]
     fn look_around(&self) -> Result<()> {
-        if !self.maker.is_this() {
-            let why = "it was opened by the process that this one was forked from";
-            return Err(refused(SEND, &self.site.object, ErrorKind::InvalidInput, why)
-                .with_advice("open it anew after the fork"));
-        }
+        check_maker(self.maker, SEND, &self.site.object)?;
         self.roster.set(self.site.hints.roster());
         if !self.site.has_name() {
             return Err(self.site.removed(SEND));

@@ -344,6 +344,7 @@ fn a_forked_child_does_nothing_with_what_its_parent_has() {
     in_child.maker_is(Maker::another());
     assert_eq!(in_child.try_receive().unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(in_child.take(&mut Vec::new(), Wait::never()).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(in_child.arm().unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(position_of_one, 0);
     let job = consumer.receive().unwrap();
     assert_eq!(job.to_vec().unwrap(), b"two");
@@ -354,4 +355,5 @@ fn a_forked_child_does_nothing_with_what_its_parent_has() {
     let mut producer_in_child = super::Producer::open(&name, &options).unwrap();
     producer_in_child.maker_is(Maker::another());
     assert_eq!(producer_in_child.try_send(b"three").unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(producer_in_child.arm().unwrap_err().kind(), ErrorKind::InvalidInput);
 }

@@ -318,7 +318,8 @@ impl Producer {
         self.tell(end.wrapping_add(self.geometry.lines()));
     }
 
-    /// Claims anew what a predecessor had claimed or [abandoned](Self::abandon): for those that have to make memory first.
+    /// Claims anew what a predecessor had claimed or [abandoned](Self::abandon): for those that have to make memory first, or to be
+    /// invited.
     pub(crate) fn begin_anew(&self) {
         self.claimed.set(self.next.get());
     }

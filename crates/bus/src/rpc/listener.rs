@@ -11,7 +11,7 @@ use twixt_os::{Deadline, ErrorKind, Maker, Result, Wait};
 
 use crate::barrier;
 use crate::doorbell::{self, Doorbell};
-use crate::error::refused;
+use crate::error::{check_maker, refused};
 use crate::place::Kind;
 use crate::segment::{HEADER, Own, Peer, What, sweep};
 use crate::site::{Capacity, Options, Site};
@@ -134,10 +134,7 @@ impl Listener {
     /// # Errors
     /// As [`accept`](Self::accept), and what `wait` ends with.
     pub fn accept_wait(&mut self, wait: Wait) -> Result<Link> {
-        if !self.maker.is_this() {
-            let why = "it was opened by the process that this one was forked from";
-            return Err(refused("accept from", &self.site.object, ErrorKind::InvalidInput, why));
-        }
+        check_maker(self.maker, "accept from", &self.site.object)?;
         if let Some(found) = self.look() {
             return found;
         }
@@ -177,7 +174,8 @@ impl Listener {
     /// without waiting until there is nobody, and [`arm`](Self::arm) before polling again.
     ///
     /// # Errors
-    /// Those of making a FIFO beside the listener's file.
+    /// Those of making a FIFO beside the listener's file; [`InvalidInput`](ErrorKind::InvalidInput) in a process that was forked since
+    /// it was opened.
     pub fn doorbell(&mut self) -> Result<BorrowedFd<'_>> {
         self.arm()?;
         match &self.doorbell {
@@ -192,6 +190,7 @@ impl Listener {
     /// # Errors
     /// Those of [`doorbell`](Self::doorbell).
     pub fn arm(&mut self) -> Result<bool> {
+        check_maker(self.maker, "accept from", &self.site.object)?;
         let bell = match self.doorbell.take() {
             Some(bell) => bell,
             None => self.site.doorbell(bell_path(&self.site))?,

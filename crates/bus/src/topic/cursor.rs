@@ -16,6 +16,23 @@ pub(super) fn say(cursors: &Words, publisher: usize, position: u64, invites: boo
     }
 }
 
+/// Says that it does not listen to a publisher: it is not to be waited for.
+pub(super) fn ignore(cursors: &Words, publisher: usize) {
+    if let Some(cursor) = cursors.get(page::STEP * publisher) {
+        // Release: pairs with the Acquire in `Follower::position`; nothing is read of it any more.
+        cursor.store(page::IGNORED, Ordering::Release);
+    }
+    revoke(cursors, publisher);
+}
+
+/// Says that it listens to a publisher, and not yet from where on.
+pub(super) fn listen(cursors: &Words, publisher: usize) {
+    if let Some(cursor) = cursors.get(page::STEP * publisher) {
+        // Relaxed: what says that somebody has come is changed with Release.
+        cursor.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Says that it does not wait any more. A publisher that has seen the invitation meanwhile has published: the next receive
 /// finds that.
 pub(super) fn revoke(cursors: &Words, publisher: usize) {

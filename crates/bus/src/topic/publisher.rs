@@ -10,7 +10,7 @@ use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
 
 use crate::barrier::{self, Light};
 use crate::doorbell::Doorbell;
-use crate::error::{is_want, refused};
+use crate::error::{check_maker, is_want, refused};
 use crate::place::Kind;
 use crate::ring::CONTROL;
 use crate::ring::backing::Backing;
@@ -134,7 +134,12 @@ impl Publisher {
                 producer.begin_anew();
                 Some(backing)
             }
-            Capacity::Zero | Capacity::Bounded(_) => None,
+            Capacity::Zero => {
+                // What its predecessor was about to write, that one was invited to.
+                producer.begin_anew();
+                None
+            }
+            Capacity::Bounded(_) => None,
         };
         let backing = RefCell::new(backing);
         let roster = Cell::new(site.hints.roster());
@@ -322,7 +327,8 @@ impl Publisher {
     /// rings no doorbell: whoever waits for one polls with a time-out, and publishes without waiting when that is over.
     ///
     /// # Errors
-    /// Those of making a FIFO beside the publisher's segment.
+    /// Those of making a FIFO beside the publisher's segment; [`InvalidInput`](ErrorKind::InvalidInput) in a process that was forked
+    /// since it was opened.
     pub fn doorbell(&self) -> Result<BorrowedFd<'_>> {
         self.arm()?;
         self.bell().map(Doorbell::as_fd)
@@ -333,6 +339,8 @@ impl Publisher {
     /// # Errors
     /// Those of [`doorbell`](Self::doorbell).
     pub fn arm(&self) -> Result<bool> {
+        // To make room in an unbounded topic is to write.
+        self.check_maker()?;
         let bell = self.bell()?;
         bell.drain();
         self.site.hints.room.arm();
@@ -346,6 +354,10 @@ impl Publisher {
                 // What it is, publishing tells.
                 Err(error) => error.kind() != ErrorKind::WouldBlock,
             };
+        if self.meets {
+            // Who waits now may not any more when something is published: that asks again.
+            self.producer.limit_to(self.producer.next());
+        }
         if is_ready {
             bell.ring();
         }
@@ -420,12 +432,7 @@ impl Publisher {
     }
 
     pub(super) fn check_maker(&self) -> Result<()> {
-        if self.is_own() {
-            return Ok(());
-        }
-        let why = "it was opened by the process that this one was forked from";
-        Err(refused("publish to", &self.site.object, ErrorKind::InvalidInput, why)
-            .with_advice("open it anew after the fork"))
+        check_maker(self.maker, "publish to", &self.site.object)
     }
 
     /// Publishes a slot; with no capacity, waits until all have it.

@@ -249,7 +249,8 @@ fn more(
             return Err(Unread { fate: Fate::Unchecked, error: overrun(subscriber) });
         }
         looks += 1;
-        if looks % LOOKS == 0 {
+        if looks == LOOKS {
+            looks = 0;
             if subscriber.has_died() {
                 let error = broken(subscriber, "its publisher has died while writing it");
                 return Err(Unread { fate: Fate::Broken, error });
@@ -258,7 +259,7 @@ fn more(
                 return Err(Unread { fate: Fate::Kept, error: unfinished(subscriber, is_never) });
             }
             // A publisher that is held up in the middle is not waited for on its processor.
-            rounds += 1;
+            rounds = ROUNDS.min(rounds + 1);
             if rounds < ROUNDS { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
         }
         relax();

@@ -9,7 +9,7 @@ use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Result, Wait};
 
 use crate::barrier::{self, Light};
 use crate::doorbell::{self, Doorbell};
-use crate::error::{fault, is_want, refused};
+use crate::error::{check_maker, fault, is_want, refused};
 use crate::place::Kind;
 use crate::ring::consumer::{Arrived, Consumer, Frame, Look};
 use crate::ring::distance;
@@ -415,11 +415,7 @@ impl Subscriber {
     #[cold]
     #[inline(never)]
     fn next_wait(&mut self, wait: Wait) -> Result<Next> {
-        if !self.maker.is_this() {
-            let why = "it was opened by the process that this one was forked from";
-            return Err(refused("receive from", &self.site.object, ErrorKind::InvalidInput, why)
-                .with_advice("open it anew after the fork"));
-        }
+        check_maker(self.maker, "receive from", &self.site.object)?;
         if self.is_disconnected {
             return Err(self.too_slow());
         }
@@ -577,12 +573,23 @@ impl Subscriber {
             }
             let track = &mut self.tracks[at];
             if track.standing == Standing::Here && track.consumer.is_closed() {
-                // What was published before it said so is seen now, if it was not.
-                track.standing = Standing::Going(Left::Closed);
+                // What was published before it said so is seen now, if it was not; and if it is this one that has said so.
+                track.go(Left::Closed);
+                chases += 1;
+                if chases > CHASES {
+                    return None;
+                }
                 continue;
             }
             let Standing::Going(how) = track.standing else { return None };
-            if track.notice_successor() || track.consumer.skip_pending(track.epoch) {
+            if track.notice_successor() {
+                chases += 1;
+                if chases > CHASES {
+                    return None;
+                }
+                continue;
+            }
+            if track.consumer.skip_pending(track.epoch) {
                 continue;
             }
             // Of memory that is not there any more, nothing that it seems to say is true.

@@ -122,8 +122,13 @@ impl Publisher {
         false
     }
 
-    /// Ends a wait whose time is over, where it would not come to waiting: somebody comes and goes all the time.
+    /// Ends a wait whose time is over, where it would not come to waiting: somebody comes and goes all the time. Who does not wait
+    /// has tried once.
     fn go_on(&self, wait: &Wait) -> Result<()> {
+        if wait.is_never() {
+            let why = "somebody has come or gone meanwhile";
+            return Err(refused("publish to", &self.site.object, ErrorKind::WouldBlock, why));
+        }
         if wait.has_passed() { Err(Stopped::TimedOut.error("publish to", &self.site.object)) } else { Ok(()) }
     }
 

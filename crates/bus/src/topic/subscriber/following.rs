@@ -5,16 +5,16 @@ use std::os::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 use twixt_os::{Errno, Result};
 
+use crate::barrier;
 use crate::error::{fault, is_want, kernel, malformed};
 use crate::ring::consumer::Consumer;
 use crate::ring::{CONTROL, distance};
 use crate::segment::{Peer, What, header, is_still, pinned};
 use crate::site::Capacity;
-use crate::sync::Ordering;
 use crate::wait::Ended;
 
 use super::super::spill::{self, Spilled};
-use super::super::{MOST_PUBLISHERS, Slow, page, segment};
+use super::super::{MOST_PUBLISHERS, Slow, cursor, segment};
 use super::{Left, Next, Subscriber};
 
 /// A publisher as a subscriber sees it.
@@ -39,6 +39,13 @@ impl Track {
     #[inline(always)]
     pub(super) fn is_plain(&self) -> bool {
         self.standing == Standing::Here && !self.is_behind && self.left.is_none()
+    }
+
+    /// Takes note how it has gone, as was seen of whoever has its place; but that may be another meanwhile.
+    pub(super) fn go(&mut self, how: Left) {
+        if !self.notice_successor() {
+            self.standing = Standing::Going(how);
+        }
     }
 
     /// Follows what has become of the publisher's place: whether another has it now.
@@ -80,10 +87,7 @@ impl Subscriber {
         let track = &mut self.tracks[at];
         track.standing = Standing::Banned;
         track.said = u64::MAX;
-        if let Some(cursor) = self.cursors.get(page::STEP * track.index) {
-            // Release: pairs with the Acquire in `Follower::position`; nothing is read of it any more.
-            cursor.store(page::IGNORED, Ordering::Release);
-        }
+        cursor::ignore(&self.cursors, track.index);
         self.ring_room();
     }
 
@@ -143,7 +147,10 @@ impl Subscriber {
         for index in present {
             let known = self.tracks.iter().position(|track| track.index == index && track.peer.has_name());
             if let Some(at) = known {
-                self.tracks[at].notice_successor();
+                let was_banned = self.tracks[at].standing == Standing::Banned;
+                if self.tracks[at].notice_successor() && was_banned {
+                    self.listen_anew(at);
+                }
                 continue;
             }
             let path = self.site.path('p', index);
@@ -167,6 +174,17 @@ impl Subscriber {
             }
         }
         failed
+    }
+
+    /// With no capacity, comes to a publisher as whoever joins does: what that has published is for others.
+    fn listen_anew(&mut self, at: usize) {
+        if self.site.charter.capacity == Capacity::Zero {
+            let track = &mut self.tracks[at];
+            cursor::listen(&self.cursors, track.index);
+            self.site.hints.change_roster();
+            barrier::heavy();
+            track.consumer.at_met();
+        }
     }
 
     fn follow(&mut self, index: usize, is_first: bool) -> Result<()> {
@@ -248,7 +266,7 @@ impl Subscriber {
             if track.standing == Standing::Here && !track.peer.is_alive() {
                 // It lets go of its lock after it has said good-bye.
                 let how = if track.consumer.is_closed() { Left::Closed } else { Left::Died };
-                track.standing = Standing::Going(how);
+                track.go(how);
             }
         }
         Ok(())

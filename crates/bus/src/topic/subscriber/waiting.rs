@@ -6,7 +6,7 @@ use std::sync::Arc;
 use twixt_os::{Errno, Result, Wait};
 
 use crate::barrier;
-use crate::error::kernel;
+use crate::error::{check_maker, kernel};
 use crate::ring::consumer::{Consumer, Look};
 use crate::segment::bell_of;
 use crate::site::Capacity;
@@ -26,7 +26,8 @@ impl Subscriber {
     /// that is over.
     ///
     /// # Errors
-    /// Those of making a FIFO beside the subscriber's segment.
+    /// Those of making a FIFO beside the subscriber's segment; [`InvalidInput`](twixt_os::ErrorKind::InvalidInput) in a process that
+    /// was forked since it was opened.
     pub fn doorbell(&mut self) -> Result<BorrowedFd<'_>> {
         self.arm()?;
         let bell = self.doorbell.as_ref().map(AsFd::as_fd);
@@ -39,6 +40,8 @@ impl Subscriber {
     /// # Errors
     /// Those of [`doorbell`](Self::doorbell).
     pub fn arm(&mut self) -> Result<bool> {
+        // It would empty the doorbell that its parent polls.
+        check_maker(self.maker, "receive from", &self.site.object)?;
         let bell = match self.doorbell.take() {
             Some(bell) => bell,
             None => self.site.doorbell(bell_of(self.own.path()))?,
@@ -62,14 +65,18 @@ impl Subscriber {
         if self.site.charter.capacity == Capacity::Zero {
             self.invites = true;
             for at in 0..self.tracks.len() {
-                self.say(at, self.tracks[at].consumer.position());
+                // Not one that it does not listen to, which would wait for it then.
+                if self.tracks[at].standing != Standing::Banned {
+                    self.say(at, self.tracks[at].consumer.position());
+                }
             }
         }
     }
 
     /// Tells them that it does not any more.
     pub(super) fn revoke(&mut self) {
-        if !core::mem::take(&mut self.invites) {
+        // In a forked child, it is its parent that waits.
+        if !core::mem::take(&mut self.invites) || !self.maker.is_this() {
             return;
         }
         for track in &self.tracks {
