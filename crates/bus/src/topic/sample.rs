@@ -91,6 +91,8 @@ impl<'s> Sample<'s> {
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
         let len = self.len();
         let Some(into) = into.get_mut(..len) else {
+            // If it was overwritten, that is not its length.
+            self.check()?;
             let why = format!("the message has {len} bytes, and there is room for {}", into.len());
             return Err(refused("receive from", &self.subscriber.site.object, ErrorKind::TooLong, why));
         };
