@@ -39,8 +39,9 @@ pub(crate) struct Producer {
     done: Cell<Checkpoint>,
 }
 
-/// How many lines a processor gives away at a time: sending more takes longer than it saves.
-const AT_ONCE: u64 = 16;
+/// Up to how many lines are sent ahead. Of a longer message some may not have been written at all, whose sending would be in vain; and of
+/// more than 16 a processor sends the others later than they would be asked for.
+const SENT_AHEAD: u64 = 8;
 
 /// Room for a frame, which nobody sees yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -427,7 +428,7 @@ impl Producer {
     #[inline(never)]
     fn send_payload(&self, position: u64, len: usize) {
         let lines = lines_of(len, Flags::empty());
-        if lines <= 1 + AT_ONCE {
+        if lines <= 1 + SENT_AHEAD {
             (1..lines).for_each(|line| self.ring.demote(position.wrapping_add(line)));
         }
     }
