@@ -337,9 +337,12 @@ fn a_forked_child_is_refused_and_its_parent_may_die() {
         publisher.publish(b"both see it").unwrap();
         publisher.publish(b"still there").unwrap();
         let loan = publisher.loan(9).unwrap();
+        let mut kept = publisher.loan(13).unwrap();
+        kept.write(0, b"of the parent");
         // SAFETY: the child leaves by `_exit` or by a signal, and runs nothing of the test harness.
         let child = unsafe { libc::fork() };
         if child == 0 {
+            kept.write(0, b"of the child!");
             let refused = [
                 kind(loan.publish()),
                 kind(publisher.publish(b"from the child")),
@@ -349,6 +352,7 @@ fn a_forked_child_is_refused_and_its_parent_may_die() {
                 kind(publisher.arm()),
                 kind(subscriber.arm()),
             ];
+            drop(kept);
             drop((publisher, subscriber));
             let ok = refused.iter().all(|kind| *kind == ErrorKind::InvalidInput);
             if !ok {
@@ -363,8 +367,9 @@ fn a_forked_child_is_refused_and_its_parent_may_die() {
         peer.say(&child.to_string());
         peer.wait_for("go on");
         drop(loan);
+        kept.publish().unwrap();
         publisher.publish(b"from the parent").unwrap();
-        for expected in [b"both see it".as_slice(), b"still there", b"from the parent"] {
+        for expected in [b"both see it".as_slice(), b"still there", b"of the parent", b"from the parent"] {
             assert_eq!(receive(&mut subscriber), expected);
         }
         peer.say("done");
@@ -380,7 +385,7 @@ fn a_forked_child_is_refused_and_its_parent_may_die() {
     twixt_testkit::wait_until_blocked_in(child.cast_unsigned(), &[call::NANOSLEEP]);
     parent.tell("go on");
     parent.expect("done");
-    for _ in 0..3 {
+    for _ in 0..4 {
         receive(&mut subscriber);
     }
     // A zombie, with a child that has inherited its locks.

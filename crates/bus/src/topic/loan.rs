@@ -37,8 +37,9 @@ impl<'p> Loan<'p> {
     }
 
     /// The message as words, to be written one by one with relaxed stores. The last may have more bytes than the message.
+    /// There are none in a forked child: the loan is the parent's.
     pub fn words(&self) -> &[AtomicU64] {
-        self.publisher.producer.payload(self.slot)
+        room(self.publisher, self.slot)
     }
 
     /// Writes bytes, from byte `offset` on, a multiple of 8. What has no room is left out.
@@ -87,6 +88,11 @@ impl fmt::Debug for Loan<'_> {
     }
 }
 
+/// Where a message goes. A forked child has the memory, too, and is not to write there.
+fn room(publisher: &Publisher, slot: Slot) -> &[AtomicU64] {
+    if publisher.is_own() { publisher.producer.payload(slot) } else { &[] }
+}
+
 /// A message that subscribers read while it is being written, from its beginning to its end. Dropped before its end it is
 /// broken off, and no message.
 pub struct Flow<'p> {
@@ -132,10 +138,11 @@ impl<'p> Flow<'p> {
     }
 
     /// The words that come next, up to `most` bytes, to be written in place with relaxed stores before [`show`](Self::show).
+    /// There are none in a forked child.
     pub fn next(&self, most: usize) -> &[AtomicU64] {
         let at = self.written / WORD;
         let len = most.min(self.remaining()).div_ceil(WORD);
-        &self.publisher.producer.payload(self.slot)[at..at + len]
+        room(self.publisher, self.slot).get(at..at + len).unwrap_or(&[])
     }
 
     /// Shows so many more bytes.
