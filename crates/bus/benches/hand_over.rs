@@ -1,7 +1,7 @@
 //! What handing a message over costs: in one thread, and from one processor to another; what the barest ring does there; and what
 //! publishing costs by how many subscribe.
 //!
-//! `cargo bench -p twixt-bus --bench hand_over [-- alone|publish|fan|stream|batch|flow|bare|pingpong [MESSAGES [BYTES]]]`; alone under
+//! `cargo bench -p twixt-bus --bench hand_over [-- alone|together|publish|fan|stream|batch|run|both|flow|bare|pingpong [MESSAGES [BYTES]]]`; alone under
 //! `valgrind --tool=callgrind` it counts instructions: for `fan` with `--toggle-collect='*publish_some*'`, and the number of
 //! subscribers and `kept` or `slow` behind the bytes.
 
@@ -23,6 +23,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if matches!(which, "all" | "alone") {
         alone(&options, count, size)?;
     }
+    if matches!(which, "all" | "together") {
+        together(&options, count, size)?;
+    }
     if matches!(which, "all" | "publish") {
         publish(&options, count, size)?;
     }
@@ -40,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    if matches!(which, "all" | "stream" | "batch" | "flow") {
+    if matches!(which, "all" | "stream" | "batch" | "run" | "both" | "flow") {
         for _ in 0..5 {
             stream(&options, count, size, which)?;
         }
@@ -65,21 +68,74 @@ fn pin(cpu: usize) {
     let _ = rustix::thread::sched_setaffinity(None, &set);
 }
 
-/// Whether all words are the number.
-fn check(subscriber: &mut Subscriber, number: u64) -> twixt_os::Result<()> {
-    let (mut differences, mut rest) = ([0; 8], 0);
-    subscriber.receive()?.read_lines(|line| {
+/// What the words of a message have that is not its number.
+struct Differences {
+    number: u64,
+    lines: [u64; 8],
+    rest: u64,
+}
+
+impl Differences {
+    #[inline(always)]
+    fn to(number: u64) -> Self {
+        Self { number, lines: [0; 8], rest: 0 }
+    }
+
+    #[inline(always)]
+    fn see(&mut self, line: &[u64]) {
         // A length that is known stays in the processor's vectors, which one that is not would have to leave.
         if let Ok(line) = <&[u64; 8]>::try_from(line) {
-            for (difference, word) in differences.iter_mut().zip(line) {
-                *difference |= word ^ number;
+            for (difference, word) in self.lines.iter_mut().zip(line) {
+                *difference |= word ^ self.number;
             }
         } else {
-            rest |= line.iter().fold(0, |all, word| all | (word ^ number));
+            self.rest |= line.iter().fold(0, |all, word| all | (word ^ self.number));
         }
+    }
+
+    #[inline(always)]
+    fn expect_none(&self) {
+        // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
+        assert_eq!(self.lines.iter().fold(self.rest, |all, it| all | it), 0);
+    }
+}
+
+/// Whether all words are the number.
+fn check(subscriber: &mut Subscriber, number: u64) -> twixt_os::Result<()> {
+    let mut differences = Differences::to(number);
+    subscriber.receive()?.read_lines(|line| differences.see(line))?;
+    differences.expect_none();
+    Ok(())
+}
+
+/// Receives up to so many together, from that number on, and says which comes next.
+fn check_some(subscriber: &mut Subscriber, first: u64, most: u64) -> twixt_os::Result<u64> {
+    let mut number = first;
+    subscriber.receive_batch(most as usize, Wait::forever(), |message| {
+        let mut differences = Differences::to(number);
+        assert!(message.read_lines(|line| differences.see(line)).is_ok());
+        differences.expect_none();
+        number += 1;
     })?;
-    // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
-    assert_eq!(differences.iter().fold(rest, |all, it| all | it), 0);
+    Ok(number)
+}
+
+/// Both sides with so many messages at a time.
+fn together(options: &Options, count: u64, size: usize) -> Result<(), Box<dyn std::error::Error>> {
+    const SOME: u64 = 64;
+    let name = BusName::new("together")?;
+    let mut subscriber = Subscriber::open(&name, options)?;
+    let publisher = Publisher::open(&name, options)?;
+    let begin = Instant::now();
+    for first in (0..count).step_by(SOME as usize) {
+        let end = count.min(first + SOME);
+        let mut number = first;
+        publish_many(&publisher, first..end, size)?;
+        while number < end {
+            number = check_some(&mut subscriber, number, end - number)?;
+        }
+    }
+    println!("together: {:.1} ns for both sides", begin.elapsed().as_nanos() as f64 / count as f64);
     Ok(())
 }
 
@@ -146,6 +202,19 @@ fn fan(
     Ok(())
 }
 
+/// Publishes all of them, as many at a time as there is room for.
+#[inline(never)]
+fn publish_many(publisher: &Publisher, numbers: std::ops::Range<u64>, size: usize) -> twixt_os::Result<()> {
+    let mut number = numbers.start;
+    while number < numbers.end {
+        publisher.publish_batch((numbers.end - number) as usize, size, Wait::forever(), |words| {
+            fill(words, number);
+            number += 1;
+        })?;
+    }
+    Ok(())
+}
+
 /// To be told from all else where instructions are counted.
 #[inline(never)]
 fn publish_some(publisher: &Publisher, numbers: std::ops::Range<u64>, size: usize) -> twixt_os::Result<()> {
@@ -177,22 +246,26 @@ fn stream(options: &Options, count: u64, size: usize, which: &str) -> Result<(),
                     number += 1;
                     continue;
                 }
-                if which != "batch" {
+                if !matches!(which, "batch" | "both") {
                     publisher.publish_with(size, Wait::forever(), |words| fill(words, number)).unwrap();
                     number += 1;
                     continue;
                 }
-                let mut batch = publisher.batch();
-                for number in number..count.min(number + 64) {
-                    batch.publish_with(size, Wait::forever(), |words| fill(words, number)).unwrap();
-                }
-                number += 64;
+                let end = count.min(number + 64);
+                publish_many(&publisher, number..end, size).unwrap();
+                number = end;
             }
         });
         check(&mut subscriber, 0)?;
         let begin = Instant::now();
-        for number in 1..count {
-            check(&mut subscriber, number)?;
+        let mut number = 1;
+        while number < count {
+            if matches!(which, "run" | "both") {
+                number = check_some(&mut subscriber, number, 64)?;
+            } else {
+                check(&mut subscriber, number)?;
+                number += 1;
+            }
         }
         println!("{which}: {:.3} M/s", count as f64 / begin.elapsed().as_secs_f64() / 1e6);
         Ok(())

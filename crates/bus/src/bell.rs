@@ -19,7 +19,7 @@
 use std::time::Duration;
 
 use crate::futex::Futex;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU32, Ordering};
 
 /// The longest that anybody sleeps without looking who has died.
 pub(crate) const LONGEST: Duration = Duration::from_millis(50);
@@ -51,7 +51,13 @@ impl Bell {
     /// Whether somebody has to be woken. After what is waited for was made true, and a light fence.
     #[inline(always)]
     pub(crate) fn is_awaited(&self) -> bool {
-        self.0.word().load(Ordering::Relaxed) & (ASLEEP | ARMED) != 0
+        self.watch().is_awaited()
+    }
+
+    /// For looking at it often.
+    #[inline(always)]
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        Watch(self.0.word())
     }
 
     /// Says that one is about to sleep. A heavy fence and another look must follow.
@@ -115,6 +121,18 @@ impl Bell {
                 Err(other) => old = other,
             }
         }
+    }
+}
+
+/// A bell that is looked at often: where it is is not looked up each time.
+#[derive(Clone, Copy)]
+pub(crate) struct Watch<'b>(&'b AtomicU32);
+
+impl Watch<'_> {
+    /// As [`Bell::is_awaited`].
+    #[inline(always)]
+    pub(crate) fn is_awaited(self) -> bool {
+        self.0.load(Ordering::Relaxed) & (ASLEEP | ARMED) != 0
     }
 }
 

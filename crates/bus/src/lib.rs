@@ -69,8 +69,8 @@ pub use rpc::{Link, LinkReceiver, LinkSender, Listener};
 pub use site::{Capacity, Options, TypeName, make, remove};
 pub use stat::{Participant, Role, Stat, State, stat};
 pub use topic::{
-    Batch, Event, Flow, Left, Loan, MOST_PUBLISHERS, MOST_SUBSCRIBERS, Publisher, Sample, Slow, Subscriber,
-    SubscriberOptions,
+    Batch, Event, Flow, Left, Loan, MOST_PUBLISHERS, MOST_SUBSCRIBERS, Message, Publisher, Sample, Slow,
+    Subscriber, SubscriberOptions,
 };
 pub use typed::{Plain, TypedLatestReader, TypedLatestWriter, TypedPublisher, TypedSubscriber};
 pub use wait::Waiting;

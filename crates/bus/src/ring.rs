@@ -64,6 +64,8 @@ mod lag;
 #[cfg(all(test, twixt_loom))]
 mod models;
 pub(crate) mod producer;
+pub(crate) mod run;
+mod series;
 #[cfg(all(test, not(twixt_loom)))]
 mod tests;
 

@@ -1,9 +1,9 @@
 //! The atomics that the algorithms are made of: the processor's, or those of the model checker.
 
 #[cfg(not(twixt_loom))]
-pub(crate) use core::sync::atomic::{AtomicU64, Ordering, fence};
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(twixt_loom)]
-pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// One step of waiting for another processor.
 #[inline]

@@ -6,12 +6,14 @@
 mod cursor;
 mod followed;
 mod loan;
+mod message;
 mod publisher;
 mod sample;
 mod spill;
 mod subscriber;
 
 pub use loan::{Flow, Loan};
+pub use message::Message;
 pub use publisher::{Batch, Publisher};
 pub use sample::Sample;
 pub use subscriber::{Event, Left, Subscriber, SubscriberOptions};

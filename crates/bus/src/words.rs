@@ -125,6 +125,11 @@ impl Foreign {
         word
     }
 
+    /// The word of that index, borrowed; `None` past the end.
+    pub(crate) fn word(&self, index: usize) -> Option<Word<'_>> {
+        self.0.get(index).map(Word)
+    }
+
     /// A part of them, from word `start` on.
     #[cfg(any(test, twixt_loom))]
     pub(crate) fn part(&self, start: usize, len: usize) -> Option<Self> {
@@ -165,7 +170,7 @@ impl Lines<Words> {
     /// The line of that number.
     #[inline(always)]
     pub(crate) fn line(&self, number: u64) -> &[AtomicU64; LINE] {
-        line(&self.words, number, self.last)
+        self.strip().line(number)
     }
 
     /// Has a line that was just written given to the cache that processors share.
@@ -177,7 +182,13 @@ impl Lines<Words> {
     /// Has a line fetched that is written soon.
     #[inline(always)]
     pub(crate) fn fetch(&self, number: u64) {
-        vectors::fetch_to_write(&self.line(number)[0]);
+        self.strip().fetch_to_write(number);
+    }
+
+    /// The same lines, borrowed.
+    #[inline(always)]
+    pub(crate) fn strip(&self) -> Strip<'_> {
+        Strip { words: &self.words, last: self.last }
     }
 }
 
@@ -190,13 +201,19 @@ impl Lines<Foreign> {
     /// The line of that number.
     #[inline(always)]
     pub(crate) fn line(&self, number: u64) -> Line<'_> {
-        Line { words: line(&self.words.0, number, self.last) }
+        self.strip().line(number)
     }
 
     /// Has a line fetched that is read soon.
     #[inline(always)]
     pub(crate) fn fetch(&self, number: u64) {
-        vectors::fetch(&self.line(number).words[0]);
+        self.strip().fetch(number);
+    }
+
+    /// The same lines, borrowed.
+    #[inline(always)]
+    pub(crate) fn strip(&self) -> ForeignStrip<'_> {
+        ForeignStrip(Strip { words: &self.words.0, last: self.last })
     }
 }
 
@@ -214,13 +231,102 @@ fn last_line(words: usize) -> Option<usize> {
     (words.is_multiple_of(LINE) && lines.is_power_of_two()).then(|| lines - 1)
 }
 
-#[inline(always)]
-fn line(words: &Words, number: u64, last: usize) -> &[AtomicU64; LINE] {
-    let lines = words.as_chunks().0;
-    debug_assert_eq!(lines.len(), last + 1);
-    // SAFETY: whoever made these `Lines` has counted the words, which stay as many: there are `last + 1` lines, a power of two, so
-    // that no number has more in these bits than `last`.
-    unsafe { lines.get_unchecked(number as usize & last) }
+/// Lines, borrowed: where they are is not looked up for each.
+#[derive(Clone, Copy)]
+pub(crate) struct Strip<'a> {
+    words: &'a [AtomicU64],
+    last: usize,
+}
+
+impl<'a> Strip<'a> {
+    /// The line of that number.
+    #[inline(always)]
+    pub(crate) fn line(self, number: u64) -> &'a [AtomicU64; LINE] {
+        let lines = self.words.as_chunks().0;
+        debug_assert_eq!(lines.len(), self.last + 1);
+        // SAFETY: whoever made the `Lines` that these are of has counted the words, and they stay as many: there are `last + 1`
+        // lines, a power of two, so that no number has more in these bits than `last`.
+        unsafe { lines.get_unchecked(number as usize & self.last) }
+    }
+
+    /// A frame that begins with the line of that number: this line, and the words that the window shows. `None` if it would reach
+    /// over the end.
+    #[inline(always)]
+    pub(crate) fn frame(
+        self,
+        number: u64,
+        window: Window,
+    ) -> Option<(&'a [AtomicU64; LINE], &'a [AtomicU64])> {
+        let first = number as usize & self.last;
+        if first + window.lines > self.last + 1 {
+            return None;
+        }
+        let words = LINE * first + window.start..LINE * first + window.end;
+        debug_assert!(words.end <= self.words.len());
+        // SAFETY: there are `LINE` words for each of `last + 1` lines, of which `first` and `window.lines` together are no more; and a
+        // window ends within its lines.
+        let words = unsafe { self.words.get_unchecked(words) };
+        Some((self.line(number), words))
+    }
+
+    /// Has a line fetched that is written soon.
+    #[inline(always)]
+    pub(crate) fn fetch_to_write(self, number: u64) {
+        vectors::fetch_to_write(&self.line(number)[0]);
+    }
+}
+
+/// The lines of another process, borrowed.
+#[derive(Clone, Copy)]
+pub(crate) struct ForeignStrip<'a>(Strip<'a>);
+
+impl<'a> ForeignStrip<'a> {
+    /// The line of that number.
+    #[inline(always)]
+    pub(crate) fn line(self, number: u64) -> Line<'a> {
+        Line { words: self.0.line(number) }
+    }
+
+    /// As [`Strip::frame`].
+    #[inline(always)]
+    pub(crate) fn frame(self, number: u64, window: Window) -> Option<(Line<'a>, View<'a>)> {
+        self.0.frame(number, window).map(|(line, words)| (Line { words: line }, View { words }))
+    }
+
+    /// Has a line fetched that is read soon.
+    #[inline(always)]
+    pub(crate) fn fetch(self, number: u64) {
+        vectors::fetch(&self.line(number).words[0]);
+    }
+}
+
+/// Which words of a frame of so many lines are looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    lines: usize,
+    start: usize,
+    end: usize,
+}
+
+impl Window {
+    /// Words `start..start + len` of so many lines, if they are among them.
+    pub(crate) fn new(lines: u64, start: usize, len: usize) -> Option<Self> {
+        let lines = usize::try_from(lines).ok()?;
+        let (end, all) = (start.checked_add(len)?, lines.checked_mul(LINE)?);
+        (end <= all).then_some(Self { lines, start, end })
+    }
+}
+
+/// A word of another process, borrowed.
+#[derive(Clone, Copy)]
+pub(crate) struct Word<'a>(&'a AtomicU64);
+
+impl Word<'_> {
+    /// What it is, unordered.
+    #[inline(always)]
+    pub(crate) fn load(self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Eight words that are only loaded.

@@ -1,7 +1,7 @@
 //! The side of the ring that reads. It writes nothing: what it has read it keeps for itself, and whoever holds it says so.
 
 use crate::sync::{Ordering, fence, order};
-use crate::words::{Foreign, Lines, View, WORD};
+use crate::words::{Foreign, Line, Lines, View, WORD, Window};
 
 use super::frame::{About, BACK, Flags, reserved, tag};
 use super::lag::Lag;
@@ -10,15 +10,15 @@ use super::{Checkpoint, Geometry, HEADER, LINE, Life, control, distance, fetch_a
 /// Follows one producer.
 #[derive(Clone)]
 pub(crate) struct Consumer {
-    geometry: Geometry,
-    ring: Lines<Foreign>,
-    control: Foreign,
+    pub(super) geometry: Geometry,
+    pub(super) ring: Lines<Foreign>,
+    pub(super) control: Foreign,
     pub(super) position: u64,
     /// The number that comes next, once one was seen.
     pub(super) expected: Option<u64>,
     /// Of the message that was found last: its number, and what it is like.
-    sequence: u64,
-    shape: Shape,
+    pub(super) sequence: u64,
+    pub(super) shape: Shape,
     lag: Lag,
     /// Whether there may be no memory further on: then it does not look ahead.
     pub(crate) is_sparse: bool,
@@ -29,12 +29,12 @@ pub(crate) struct Consumer {
 /// Where a frame begins would otherwise be known only when the header of the one before it has come from another processor,
 /// one after the other. Having compared them, a processor goes on with what it knows, and fetches several at a time.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+pub(super) struct Shape {
     about: u64,
-    len: usize,
+    pub(super) len: usize,
     words: usize,
-    lines: u64,
-    is_below: bool,
+    pub(super) lines: u64,
+    pub(super) is_below: bool,
 }
 
 impl Shape {
@@ -53,6 +53,31 @@ impl Shape {
     /// A message without bytes.
     fn empty() -> Self {
         Self::of(About { len: 0, back: 0, flags: Flags::empty() })
+    }
+
+    /// Whether a frame like this begins in the line of that position; if so, its number.
+    #[inline(always)]
+    pub(super) fn begins_in(self, line: Line<'_>, position: u64) -> Option<u64> {
+        if line.load::<0>() != tag(position) {
+            return None;
+        }
+        // Pairs with the Release of the tag in `Producer::publish`.
+        if order::FIND {
+            fence(Ordering::Acquire);
+        }
+        self.is_of(line.load::<1>()).then(|| line.load::<2>())
+    }
+
+    /// What of a frame holds a message like this.
+    pub(super) fn window(self) -> Option<Window> {
+        Window::new(self.lines, payload_at(self.is_below), self.words)
+    }
+
+    /// A message like this.
+    #[inline(always)]
+    pub(super) fn frame(self, position: u64, sequence: u64) -> Frame {
+        let Self { len, words, lines, is_below, .. } = self;
+        Frame { position, sequence, len, words, next: position.wrapping_add(lines), is_below }
     }
 }
 
@@ -95,6 +120,23 @@ impl Frame {
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
+}
+
+/// The word of a frame at which its payload begins.
+#[inline(always)]
+fn payload_at(is_below: bool) -> usize {
+    if is_below { LINE as usize } else { HEADER }
+}
+
+/// Whether what was read of a position before this call is what was published there, `claim` being loaded after it.
+#[inline(always)]
+pub(super) fn is_intact(position: u64, geometry: Geometry, claim: impl FnOnce() -> u64) -> bool {
+    // Pairs with the Release fence in `Producer::claim_more`: if anything that was read until here was written after a claim,
+    // then that claim is seen here.
+    if order::INTACT {
+        fence(Ordering::Acquire);
+    }
+    distance(position, claim()) <= geometry.lines().cast_signed()
 }
 
 /// How much of a message is there.
@@ -251,6 +293,17 @@ impl Consumer {
         distance(self.position, self.newest().head).max(0).cast_unsigned()
     }
 
+    /// Whether the message at hand is all there.
+    #[inline(always)]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.arrived(self.hand()) == Arrived::Whole
+    }
+
+    /// Whether the next message is there, whatever it is like.
+    pub(crate) fn shows(&self) -> bool {
+        self.ring.load(self.geometry.word(self.position)) == tag(self.position)
+    }
+
     /// Whether a message stands there that is like the one before: the usual case. If so it is at [`hand`](Self::hand).
     /// Otherwise nothing is said: see [`look`](Self::look).
     #[inline(always)]
@@ -282,18 +335,11 @@ impl Consumer {
     #[inline(always)]
     fn finds_here(&mut self) -> bool {
         let line = self.ring.line(self.position);
-        if line.load::<0>() != tag(self.position) {
+        let Some(sequence) = self.shape.begins_in(line, self.position) else { return false };
+        if self.geometry.slot(self.position) + self.shape.lines > self.geometry.lines() {
             return false;
         }
-        // Pairs with the Release of the tag in `Producer::publish`.
-        if order::FIND {
-            fence(Ordering::Acquire);
-        }
-        let slot = self.geometry.slot(self.position);
-        if !self.shape.is_of(line.load::<1>()) || slot + self.shape.lines > self.geometry.lines() {
-            return false;
-        }
-        self.sequence = line.load::<2>();
+        self.sequence = sequence;
         true
     }
 
@@ -326,9 +372,7 @@ impl Consumer {
     /// The message that was found last, as long as it was not [passed](Self::advance).
     #[inline(always)]
     pub(crate) fn hand(&self) -> Frame {
-        let Shape { len, words, lines, is_below, .. } = self.shape;
-        let (position, sequence) = (self.position, self.sequence);
-        Frame { position, sequence, len, words, next: position.wrapping_add(lines), is_below }
+        self.shape.frame(self.position, self.sequence)
     }
 
     /// How many messages were not there when they were looked for.
@@ -402,12 +446,7 @@ impl Consumer {
     /// Whether what was read of a position before this call is what was published there.
     #[inline(always)]
     pub(crate) fn is_intact(&self, position: u64) -> bool {
-        // Pairs with the Release fence in `Producer::claim_more`: if anything that was read until here was written after a
-        // claim, then that claim is seen here.
-        if order::INTACT {
-            fence(Ordering::Acquire);
-        }
-        distance(position, self.control.load(control::CLAIM)) <= self.geometry.lines().cast_signed()
+        is_intact(position, self.geometry, || self.control.load(control::CLAIM))
     }
 
     /// How much of a message is there: all, unless it flows.
@@ -431,8 +470,7 @@ impl Consumer {
     /// The words of a message.
     #[inline(always)]
     pub(crate) fn payload(&self, frame: Frame) -> View<'_> {
-        let at = self.geometry.word(frame.position) + if frame.is_below { LINE as usize } else { HEADER };
-        self.ring.view(at, frame.words)
+        self.ring.view(self.geometry.word(frame.position) + payload_at(frame.is_below), frame.words)
     }
 
     /// Goes on behind a message, and says how many before it were missed.

@@ -13,12 +13,12 @@ use super::{Checkpoint, Geometry, LINE, Life, control, distance, fetch_ahead};
 /// It is not `Sync`: several loans may be out, but all are of one thread.
 pub(crate) struct Producer {
     geometry: Geometry,
-    ring: Lines<Words>,
+    pub(super) ring: Lines<Words>,
     control: Words,
     /// Where the next frame begins.
-    next: Cell<u64>,
+    pub(super) next: Cell<u64>,
     /// Up to where a frame may reach without another look: it is claimed, with the line behind it, and of one lap.
-    open: Cell<u64>,
+    pub(super) open: Cell<u64>,
     /// Up to where it may be written, as far as is known.
     limit: Cell<u64>,
     /// Up to where we have said that we write.
@@ -26,11 +26,11 @@ pub(crate) struct Producer {
     /// Up to where consumers are told that it may be written: further than it may where memory was given back.
     told: Cell<u64>,
     /// Where the frame before the next begins.
-    before: Cell<u64>,
+    pub(super) before: Cell<u64>,
     /// The number of the next message.
-    sequence: Cell<u64>,
+    pub(super) sequence: Cell<u64>,
     /// The bytes of all messages.
-    bytes: Cell<u64>,
+    pub(super) bytes: Cell<u64>,
     /// How many numbers were given to what was no message in the end.
     dropped: Cell<u64>,
     /// How many frames are lent out, or open.
@@ -532,7 +532,7 @@ impl Producer {
 
 /// How many words hold so many bytes, of which there are fewer than 2³¹.
 #[inline(always)]
-fn words_of(len: usize) -> usize {
+pub(super) fn words_of(len: usize) -> usize {
     (len + 7) >> 3
 }
 

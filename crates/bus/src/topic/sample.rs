@@ -4,10 +4,10 @@ use core::fmt;
 
 use std::time::Duration;
 
-use twixt_os::{Deadline, Error, ErrorKind, Result, Wait};
+use twixt_os::{Deadline, Error, ErrorKind, Object, Result, Wait};
 
 use crate::error::refused;
-use crate::ring::consumer::Arrived;
+use crate::ring::consumer::{Arrived, Consumer};
 use crate::sync::relax;
 use crate::words::{View, WORD};
 
@@ -89,12 +89,11 @@ impl<'s> Sample<'s> {
     /// after some hundred microseconds): then the message stays, and is received again.
     #[inline]
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        let len = self.len();
+        let (len, room) = (self.len(), into.len());
         let Some(into) = into.get_mut(..len) else {
             // If it was overwritten, that is not its length.
             self.check()?;
-            let why = format!("the message has {len} bytes, and there is room for {}", into.len());
-            return Err(refused("receive from", &self.subscriber.site.object, ErrorKind::TooLong, why));
+            return Err(room_for(len, room, &self.subscriber.site.object));
         };
         self.read_with(|done, view| {
             let into = &mut into[WORD * done..];
@@ -153,12 +152,9 @@ impl<'s> Sample<'s> {
     /// As [`read`](Self::read).
     #[inline]
     pub fn first_word(&mut self) -> Result<u64> {
-        let is_whole = self.subscriber.consumer().is_some_and(|it| it.arrived(it.hand()) == Arrived::Whole);
+        let is_whole = self.subscriber.consumer().is_some_and(Consumer::is_whole);
         if !is_whole {
-            more(self.subscriber, 0, self.deadline, self.is_never).map_err(|unread| {
-                self.fate = unread.fate;
-                unread.error
-            })?;
+            self.more(0)?;
         }
         let word = self.subscriber.consumer().map_or(0, |it| it.payload(it.hand()).load(0));
         self.check()?;
@@ -180,20 +176,39 @@ impl<'s> Sample<'s> {
         }
         let mut done = 0;
         while done < frame.words {
-            // `self` is not lent: it would have to be in memory for all messages.
-            let there = match more(self.subscriber, done, self.deadline, self.is_never) {
-                Ok(there) => there,
-                Err(Unread { fate, error }) => {
-                    self.fate = fate;
-                    return Err(error);
-                }
-            };
+            let there = self.more(done)?;
             if let Some(consumer) = self.subscriber.consumer() {
                 take(done, consumer.payload(frame).part(done, there));
             }
             done = there;
         }
         self.check()
+    }
+
+    /// Waits until all of the message is there, and has it stay where it is.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn wait_until_whole(mut self) -> Result<()> {
+        let mut done = 0;
+        while !self.subscriber.consumer().is_none_or(Consumer::is_whole) {
+            // Nothing is read: it may be broken off, or overwritten, however much of it is there.
+            done = self.more(done)?;
+        }
+        self.fate = Fate::Kept;
+        Ok(())
+    }
+
+    /// Waits until more than `done` words are there, and says how many.
+    #[inline(always)]
+    fn more(&mut self, done: usize) -> Result<usize> {
+        // `self` is not lent: it would have to be in memory for all messages.
+        match more(self.subscriber, done, self.deadline, self.is_never) {
+            Ok(there) => Ok(there),
+            Err(Unread { fate, error }) => {
+                self.fate = fate;
+                Err(error)
+            }
+        }
     }
 
     /// Whether what was read until here is the message.
@@ -209,7 +224,7 @@ impl<'s> Sample<'s> {
             Ok(())
         } else {
             self.fate = Fate::Unchecked;
-            Err(overrun(self.subscriber))
+            Err(overrun(&self.subscriber.site.object))
         }
     }
 }
@@ -248,7 +263,7 @@ fn more(
             return Ok(there);
         }
         if !consumer.is_intact(frame.position) {
-            return Err(Unread { fate: Fate::Unchecked, error: overrun(subscriber) });
+            return Err(Unread { fate: Fate::Unchecked, error: overrun(&subscriber.site.object) });
         }
         looks += 1;
         if looks == LOOKS {
@@ -269,9 +284,16 @@ fn more(
 }
 
 #[cold]
-fn overrun(subscriber: &Subscriber) -> Error {
+pub(super) fn overrun(object: &Object) -> Error {
     let why = "the message was overwritten while it was read";
-    refused("receive from", &subscriber.site.object, ErrorKind::Overrun, why)
+    refused("receive from", object, ErrorKind::Overrun, why)
+}
+
+/// That a message does not fit.
+#[cold]
+pub(super) fn room_for(len: usize, room: usize, object: &Object) -> Error {
+    let why = format!("the message has {len} bytes, and there is room for {room}");
+    refused("receive from", object, ErrorKind::TooLong, why)
 }
 
 fn unfinished(subscriber: &Subscriber, is_never: bool) -> Error {

@@ -19,6 +19,7 @@ use crate::sync::Ordering;
 use crate::wait::{Ended, Patience, Stopped, Waiting};
 use crate::words::Words;
 
+mod batch;
 mod following;
 mod promptness;
 mod waiting;

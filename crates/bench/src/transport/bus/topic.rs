@@ -1,6 +1,6 @@
 //! Topics.
 
-use twixt_bus::{Publisher, Sample, Subscriber, SubscriberOptions};
+use twixt_bus::{Publisher, Subscriber, SubscriberOptions};
 use twixt_os::Wait;
 
 use super::{BATCH, PIECE, ends, failed, how, make_place, name, rings, unless_it_blocks};
@@ -56,7 +56,8 @@ impl Transport for Topic {
                 let how = SubscriberOptions::new().waiting(how(setup));
                 let subscriber = Subscriber::open_with(&name(index)?, &options, how).map_err(failed)?;
                 let spins = setup.workload.waiting == Waiting::Spin && !setup.is_crowded;
-                Ok(In { subscriber, spins, words: touched_words(&setup.workload) })
+                let is_asked = setup.workload.pattern == Pattern::Rtt;
+                Ok(In { subscriber, spins, is_asked, words: touched_words(&setup.workload) })
             },
         )
     }
@@ -106,18 +107,16 @@ impl Send for Out {
     }
 
     fn send_batch(&mut self, messages: &mut [Outgoing], waits: bool) -> Result<usize> {
+        let Some(len) = messages.first().map(Outgoing::len) else { return Ok(0) };
         let wait = if waits { Wait::forever() } else { Wait::never() };
-        let mut batch = self.publisher.batch();
-        let mut went = 0;
-        for message in messages {
-            let wait = if went == 0 { wait } else { Wait::never() };
-            let outcome = batch.publish_with(message.len(), wait, |room| message.fill_words(room));
-            if unless_it_blocks(outcome)?.is_none() {
-                break;
+        let most = messages.len();
+        let mut messages = messages.iter_mut();
+        let outcome = self.publisher.publish_batch(most, len, wait, |room| {
+            if let Some(message) = messages.next() {
+                message.fill_words(room);
             }
-            went += 1;
-        }
-        Ok(went)
+        });
+        Ok(unless_it_blocks(outcome)?.unwrap_or(0))
     }
 
     /// All subscribers see the same messages: one is enough.
@@ -131,69 +130,104 @@ pub(crate) struct In {
     subscriber: Subscriber,
     /// Whether to wait is left to the subscriber, which has a processor of its own.
     spins: bool,
+    /// Whether messages are waited for one by one.
+    is_asked: bool,
     words: usize,
 }
 
 impl In {
+    /// One message; or as many as are there, where they are not read while they are written.
     #[inline(always)]
     fn take(&mut self, incoming: &mut Incoming, wait: Wait) -> Result<bool> {
+        if self.is_asked || self.words * 8 > PIECE {
+            self.take_one(incoming, wait)
+        } else {
+            self.take_some(incoming, wait)
+        }
+    }
+
+    #[inline(always)]
+    fn take_one(&mut self, incoming: &mut Incoming, wait: Wait) -> Result<bool> {
         // One that is read while it is written has to be waited for; otherwise it would be read from its beginning each time.
         let wait = if self.words * 8 > PIECE { Wait::forever() } else { wait };
         let Some(mut sample) = unless_it_blocks(self.subscriber.receive_wait(wait))? else {
             return Ok(false);
         };
-        let (number, is_whole) = read(&mut sample, self.words)?;
-        incoming.check_number_of(number, is_whole);
+        let number = sample.first_word().map_err(failed)?;
+        let mut alike = Alike::to(number);
+        if self.words > 1 {
+            sample.read_lines(|line| alike.see(line)).map_err(failed)?;
+        }
+        incoming.check_number_of(number, alike.is_all());
         Ok(true)
+    }
+
+    fn take_some(&mut self, incoming: &mut Incoming, wait: Wait) -> Result<bool> {
+        let (words, mut failure) = (self.words, None);
+        let received = self.subscriber.receive_batch(BATCH, wait, |message| {
+            let outcome = message.first_word().and_then(|number| {
+                let mut alike = Alike::to(number);
+                if words > 1 {
+                    message.read_lines(|line| alike.see(line))?;
+                }
+                incoming.check_number_of(number, alike.is_all());
+                Ok(())
+            });
+            if let Err(error) = outcome {
+                failure = Some(error);
+            }
+        });
+        match failure {
+            Some(error) => Err(failed(error)),
+            None => Ok(unless_it_blocks(received)?.is_some()),
+        }
+    }
+
+    fn wait(&self) -> Wait {
+        if self.spins { Wait::forever() } else { Wait::never() }
     }
 }
 
 impl Receive for In {
     #[inline(always)]
     fn try_receive(&mut self, incoming: &mut Incoming) -> Result<bool> {
-        self.take(incoming, if self.spins { Wait::forever() } else { Wait::never() })
+        self.take(incoming, self.wait())
     }
 
     #[inline]
     fn receive(&mut self, incoming: &mut Incoming) -> Result<()> {
         self.take(incoming, Wait::forever()).map(drop)
     }
-
-    fn receive_batch(&mut self, incoming: &mut Incoming, waits: bool) -> Result<bool> {
-        if !self.take(incoming, if waits || self.spins { Wait::forever() } else { Wait::never() })? {
-            return Ok(false);
-        }
-        // Of those that are waited for, no more is known to come.
-        let more = if self.words * 8 > PIECE { 0 } else { BATCH - 1 };
-        for _ in 0..more {
-            if !self.take(incoming, Wait::never())? {
-                break;
-            }
-        }
-        Ok(true)
-    }
 }
 
-/// The number of a message of which `words` words are looked at, and whether they are all the same.
-#[inline(always)]
-fn read(sample: &mut Sample<'_>, words: usize) -> Result<(u64, bool)> {
-    let number = sample.first_word().map_err(failed)?;
-    if words <= 1 {
-        return Ok((number, true));
+/// Whether all words that were seen are the same.
+struct Alike {
+    number: u64,
+    differences: [u64; 8],
+    rest: u64,
+}
+
+impl Alike {
+    #[inline(always)]
+    fn to(number: u64) -> Self {
+        Self { number, differences: [0; 8], rest: 0 }
     }
-    let (mut differences, mut rest) = ([0; 8], 0);
-    sample
-        .read_lines(|line| {
-            // A length that is known stays in the processor's vectors, which one that is not would have to leave.
-            if let Ok(line) = <&[u64; 8]>::try_from(line) {
-                for (difference, word) in differences.iter_mut().zip(line) {
-                    *difference |= word ^ number;
-                }
-            } else {
-                rest |= line.iter().fold(0, |all, word| all | (word ^ number));
+
+    #[inline(always)]
+    fn see(&mut self, line: &[u64]) {
+        // A length that is known stays in the processor's vectors, which one that is not would have to leave.
+        if let Ok(line) = <&[u64; 8]>::try_from(line) {
+            for (difference, word) in self.differences.iter_mut().zip(line) {
+                *difference |= word ^ self.number;
             }
-        })
-        .map_err(failed)?;
-    // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
-    Ok((number, differences.iter().fold(rest, |all, it| all | it) == 0))
+        } else {
+            self.rest |= line.iter().fold(0, |all, word| all | (word ^ self.number));
+        }
+    }
+
+    #[inline(always)]
+    fn is_all(&self) -> bool {
+        // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
+        self.differences.iter().fold(self.rest, |all, it| all | it) == 0
+    }
 }

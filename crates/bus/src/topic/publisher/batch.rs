@@ -42,6 +42,61 @@ impl Batch<'_> {
     }
 }
 
+impl Publisher {
+    /// Publishes messages of `len` bytes each, up to `most` of them, with one look at who sleeps, and says how many: it waits for room
+    /// for the first, as `wait` says, and for no other. `fill` writes each in place, as with [`publish_with`](Self::publish_with).
+    ///
+    /// It takes about half of what [`publish_with`](Self::publish_with) takes for each, where they are small. Without capacity
+    /// it is one message at a time.
+    ///
+    /// ```
+    /// # use twixt_bus::{Options, Publisher, Subscriber};
+    /// # use core::sync::atomic::Ordering::Relaxed;
+    /// # let scratch = twixt_testkit::scratch();
+    /// # let place = twixt_bus::Place::at(scratch.path())?;
+    /// # let name = twixt_address::BusName::new("readings")?;
+    /// # let options = Options::new().create(true).place(place);
+    /// # let mut subscriber = Subscriber::open(&name, &options)?;
+    /// # let publisher = Publisher::open(&name, &options)?;
+    /// let readings = [20, 21, 23];
+    /// let mut next = readings.iter();
+    /// let published = publisher.publish_batch(3, 8, twixt_os::Wait::forever(), |room| {
+    ///     room[0].store(*next.next().unwrap(), Relaxed);
+    /// })?;
+    /// assert_eq!(published, 3);
+    /// assert_eq!(subscriber.receive()?.first_word()?, 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`publish_wait`](Self::publish_wait); then `fill` was not called.
+    #[inline(always)]
+    pub fn publish_batch(
+        &self,
+        most: usize,
+        len: usize,
+        wait: Wait,
+        mut fill: impl FnMut(&[AtomicU64]),
+    ) -> Result<usize> {
+        let mut batch = self.batch();
+        let (mut published, mut wait) = (0, wait);
+        while published < most {
+            match batch.publish_with(len, wait, &mut fill) {
+                Ok(()) => published += 1,
+                // What it is, the next time tells.
+                Err(_) if published > 0 => break,
+                Err(error) => return Err(error),
+            }
+            if self.meets {
+                break;
+            }
+            published += self.producer.publish_series(len, most - published, &mut fill);
+            wait = Wait::never();
+        }
+        Ok(published)
+    }
+}
+
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.publisher.ring();
