@@ -704,6 +704,30 @@ fn a_forked_copy_disturbs_nothing_and_is_good_for_nothing() {
         link.send(b"from the parent").unwrap();
         assert_eq!(link.receive().unwrap().to_vec().unwrap(), b"to the parent");
     });
+    test.role("forks and listens", |peer| {
+        let mut listener = Listener::open(&name(), &at(peer)).unwrap();
+        listener.doorbell().unwrap();
+        // SAFETY: as above.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let refused = listener.arm().is_err_and(|error| error.kind() == ErrorKind::InvalidInput)
+                && listener.doorbell().is_err_and(|error| error.kind() == ErrorKind::InvalidInput)
+                && kind(listener.accept_wait(Wait::never())) == ErrorKind::InvalidInput;
+            drop(listener);
+            // SAFETY: as above.
+            unsafe { libc::_exit(i32::from(!refused)) };
+        }
+        let mut status = 0;
+        // SAFETY: as above.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(status, 0);
+        // What it has goes on as it was.
+        assert_eq!(kind(listener.try_accept()), ErrorKind::WouldBlock);
+        assert!(!listener.arm().unwrap());
+        peer.say("armed");
+        poll(listener.doorbell().unwrap());
+        listener.accept().unwrap().send(b"accepted").unwrap();
+    });
     test.role("leaves a child", |peer| {
         let link = Link::connect(&name(), &at(peer)).unwrap();
         // SAFETY: as above.
@@ -745,6 +769,13 @@ fn a_forked_copy_disturbs_nothing_and_is_good_for_nothing() {
     rustix::process::kill_process(grandchild, Signal::KILL).unwrap();
     assert_eq!(gone, ErrorKind::PeerGone);
     drop((link, listener));
+
+    let mut child = test.child("forks and listens").arg(scratch.path().display()).spawn();
+    child.expect("armed");
+    let mut link = Link::connect(&name(), &options(scratch.path())).unwrap();
+    assert_eq!(link.receive().unwrap().to_vec().unwrap(), b"accepted");
+    child.succeed();
+    drop(link);
 
     let mut child = test.child("listens and leaves a child").arg(scratch.path().display()).spawn();
     let grandchild: i32 = child.hear().parse().unwrap();
