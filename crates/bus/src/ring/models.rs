@@ -6,7 +6,7 @@ use super::consumer::{Arrived, Consumer, Look};
 use super::frame::Flags;
 use super::producer::Producer;
 use super::{CONTROL, Geometry};
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 use crate::words::Words;
 
 fn memory() -> (Geometry, Words, Words) {
@@ -139,6 +139,85 @@ fn what_flows_is_there_as_far_as_it_says() {
                 assert_eq!(consumer.payload(frame).load(index), 7 + index as u64);
             }
         }
+        sender.join().unwrap();
+    });
+}
+
+/// Publishes several, as far as there is room for them together.
+fn send_some(producer: &Producer, numbers: std::ops::Range<u64>) {
+    let mut next = numbers.start;
+    while next < numbers.end {
+        let most = (numbers.end - next) as usize;
+        let fill = |room: &[AtomicU64]| {
+            room[0].store(next, Ordering::Relaxed);
+            next += 1;
+        };
+        if producer.publish_series(8, most, fill) == 0 {
+            send(producer, next);
+            next += 1;
+        }
+    }
+}
+
+/// Several that are published together, and received together, are whole and in order.
+#[test]
+fn what_is_found_in_a_run_was_published() {
+    loom::model(|| {
+        let (geometry, ring, words) = memory();
+        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
+        let producer = Producer::adopt(geometry, ring, words).unwrap();
+        producer.allow(0);
+        send(&producer, 10);
+        assert!(matches!(consumer.look(), Look::Message(_)));
+        let sender = thread::spawn(move || send_some(&producer, 11..13));
+        let mut run = consumer.run().unwrap();
+        let mut expected = 10;
+        loop {
+            let (frame, words) = run.take();
+            assert_eq!((frame.sequence, words.load(0)), (expected - 10, expected));
+            assert!(run.claim().is_intact(frame.position));
+            expected += 1;
+            if expected == 13 || !run.finds() {
+                break;
+            }
+        }
+        drop(run);
+        assert_eq!((consumer.position(), consumer.expected), (expected - 10, Some(expected - 10)));
+        sender.join().unwrap();
+    });
+}
+
+/// What was overwritten while several are received is not believed.
+#[test]
+fn what_was_overwritten_in_a_run_is_not_believed() {
+    loom::model(|| {
+        let (geometry, ring, words) = memory();
+        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
+        let producer = Producer::adopt(geometry, ring, words).unwrap();
+        producer.allow(0);
+        send_some(&producer, 0..15);
+        assert!(matches!(consumer.look(), Look::Message(_)));
+        let sender = thread::spawn(move || {
+            producer.allow(producer.next());
+            send_some(&producer, 15..17);
+        });
+        let mut run = consumer.run().unwrap();
+        let mut expected = 0;
+        loop {
+            let (frame, words) = run.take();
+            let read = words.load(0);
+            if !run.claim().is_intact(frame.position) {
+                run.end_before(frame);
+                break;
+            }
+            assert_eq!((frame.sequence, read), (expected, expected));
+            expected += 1;
+            if expected == 2 || !run.finds() {
+                break;
+            }
+        }
+        drop(run);
+        assert_eq!((consumer.position(), consumer.expected), (expected, (expected > 0).then_some(expected)));
         sender.join().unwrap();
     });
 }
