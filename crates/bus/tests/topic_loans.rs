@@ -220,3 +220,23 @@ fn a_publisher_that_does_not_go_on_holds_nobody_who_has_a_deadline() {
     assert_eq!(receive(&mut subscriber), vec![1; 100_000]);
     publisher.succeed();
 }
+
+#[test]
+fn the_first_word_of_what_is_still_being_written_is_waited_for() {
+    let topic = Topic::new();
+    let mut subscriber = Subscriber::open(&Topic::name(), &topic.sized(1 << 18)).unwrap();
+    let publisher = topic.publisher();
+    let mut flow = publisher.flow(40 << 10).unwrap();
+    // Nothing of it is there: it stays.
+    for wait in [Wait::never(), in_ms(1)] {
+        let kind = subscriber.receive_wait(wait).unwrap().first_word().unwrap_err().kind();
+        assert_eq!(kind, if wait.is_never() { ErrorKind::WouldBlock } else { ErrorKind::TimedOut });
+    }
+    flow.write(&0x0102_0304_0506_0708_u64.to_ne_bytes());
+    let mut sample = subscriber.receive().unwrap();
+    assert_eq!(sample.first_word().unwrap(), 0x0102_0304_0506_0708);
+    drop(sample);
+    flow.finish().unwrap();
+    // That it was looked at is that it was received.
+    assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
+}
