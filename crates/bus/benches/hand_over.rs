@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use twixt_address::BusName;
-use twixt_bus::{Options, Place, Publisher, Slow, Subscriber, SubscriberOptions, Waiting};
+use twixt_bus::{Options, Place, Publisher, Slow, Subscriber, SubscriberOptions, Visit, Waiting};
 use twixt_os::Wait;
 use twixt_sys::words::fill;
 
@@ -82,28 +82,30 @@ impl Differences {
     }
 
     #[inline(always)]
-    fn see(&mut self, line: &[u64]) {
-        // A length that is known stays in the processor's vectors, which one that is not would have to leave.
-        if let Ok(line) = <&[u64; 8]>::try_from(line) {
-            for (difference, word) in self.lines.iter_mut().zip(line) {
-                *difference |= word ^ self.number;
-            }
-        } else {
-            self.rest |= line.iter().fold(0, |all, word| all | (word ^ self.number));
-        }
-    }
-
-    #[inline(always)]
     fn expect_none(&self) {
         // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
         assert_eq!(self.lines.iter().fold(self.rest, |all, it| all | it), 0);
     }
 }
 
+impl Visit for Differences {
+    #[inline(always)]
+    fn line(&mut self, line: &[u64; 8]) {
+        for (difference, word) in self.lines.iter_mut().zip(line) {
+            *difference |= word ^ self.number;
+        }
+    }
+
+    #[inline(always)]
+    fn rest(&mut self, words: &[u64]) {
+        self.rest |= words.iter().fold(0, |all, word| all | (word ^ self.number));
+    }
+}
+
 /// Whether all words are the number.
 fn check(subscriber: &mut Subscriber, number: u64) -> twixt_os::Result<()> {
     let mut differences = Differences::to(number);
-    subscriber.receive()?.read_lines(|line| differences.see(line))?;
+    subscriber.receive()?.visit(&mut differences)?;
     differences.expect_none();
     Ok(())
 }
@@ -113,7 +115,7 @@ fn check_some(subscriber: &mut Subscriber, first: u64, most: u64) -> twixt_os::R
     let mut number = first;
     subscriber.receive_batch(most as usize, Wait::forever(), |message| {
         let mut differences = Differences::to(number);
-        assert!(message.read_lines(|line| differences.see(line)).is_ok());
+        assert!(message.visit(&mut differences).is_ok());
         differences.expect_none();
         number += 1;
     })?;

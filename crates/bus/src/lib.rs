@@ -72,6 +72,7 @@ pub use topic::{
     Batch, Event, Flow, Left, Loan, MOST_PUBLISHERS, MOST_SUBSCRIBERS, Message, Publisher, Sample, Slow,
     Subscriber, SubscriberOptions,
 };
+pub use twixt_sys::words::Visit;
 pub use typed::{Plain, TypedLatestReader, TypedLatestWriter, TypedPublisher, TypedSubscriber};
 pub use wait::Waiting;
 

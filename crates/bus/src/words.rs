@@ -8,6 +8,7 @@
 use core::ops::Deref;
 use std::sync::Arc;
 
+use twixt_sys::words::{ByLines, Visit};
 use twixt_sys::{Access, Fault, Mapping};
 
 use crate::sync::{AtomicU64, Ordering, fence};
@@ -377,7 +378,13 @@ impl<'a> View<'a> {
     /// Eight at a time, and then the rest.
     #[inline(always)]
     pub(crate) fn by_lines(self, each: impl FnMut(&[u64])) {
-        vectors::by_lines(self.words, each);
+        self.visit(&mut ByLines(each));
+    }
+
+    /// The same for a visitor.
+    #[inline(always)]
+    pub(crate) fn visit(self, visitor: &mut impl Visit) {
+        vectors::visit(self.words, visitor);
     }
 
     /// Copies bytes out, from byte `offset` (a multiple of 8) on; what is not there comes out as zeros.
@@ -401,10 +408,10 @@ use twixt_sys::words as vectors;
 /// The model checker has to see each word.
 #[cfg(twixt_loom)]
 mod vectors {
-    use super::{AtomicU64, Ordering, WORD};
+    use super::{AtomicU64, Ordering, Visit, WORD};
 
-    pub(super) fn by_lines(words: &[AtomicU64], mut each: impl FnMut(&[u64])) {
-        words.iter().for_each(|word| each(&[word.load(Ordering::Relaxed)]));
+    pub(super) fn visit(words: &[AtomicU64], visitor: &mut impl Visit) {
+        words.iter().for_each(|word| visitor.rest(&[word.load(Ordering::Relaxed)]));
     }
 
     pub(super) fn fetch(_: &AtomicU64) {}

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use twixt_os::{Object, Result};
+use twixt_sys::words::{ByLines, Visit};
 
 use crate::ring::consumer::Frame;
 use crate::ring::run::Claim;
@@ -95,7 +96,16 @@ impl Message<'_> {
     /// As [`read_words`](Self::read_words).
     #[inline(always)]
     pub fn read_lines(&mut self, each: impl FnMut(&[u64])) -> Result<()> {
-        self.words.by_lines(each);
+        self.visit(&mut ByLines(each))
+    }
+
+    /// As [`read_lines`](Self::read_lines), for a visitor of one's own.
+    ///
+    /// # Errors
+    /// As [`read_words`](Self::read_words).
+    #[inline(always)]
+    pub fn visit(&mut self, visitor: &mut impl Visit) -> Result<()> {
+        self.words.visit(visitor);
         self.check()
     }
 

@@ -1,6 +1,6 @@
 //! Topics.
 
-use twixt_bus::{Publisher, Subscriber, SubscriberOptions};
+use twixt_bus::{Publisher, Subscriber, SubscriberOptions, Visit};
 use twixt_os::Wait;
 
 use super::{BATCH, PIECE, ends, failed, how, make_place, name, rings, unless_it_blocks};
@@ -156,7 +156,7 @@ impl In {
         let number = sample.first_word().map_err(failed)?;
         let mut alike = Alike::to(number);
         if self.words > 1 {
-            sample.read_lines(|line| alike.see(line)).map_err(failed)?;
+            sample.visit(&mut alike).map_err(failed)?;
         }
         incoming.check_number_of(number, alike.is_all());
         Ok(true)
@@ -168,7 +168,7 @@ impl In {
             let outcome = message.first_word().and_then(|number| {
                 let mut alike = Alike::to(number);
                 if words > 1 {
-                    message.read_lines(|line| alike.see(line))?;
+                    message.visit(&mut alike)?;
                 }
                 incoming.check_number_of(number, alike.is_all());
                 Ok(())
@@ -214,20 +214,22 @@ impl Alike {
     }
 
     #[inline(always)]
-    fn see(&mut self, line: &[u64]) {
-        // A length that is known stays in the processor's vectors, which one that is not would have to leave.
-        if let Ok(line) = <&[u64; 8]>::try_from(line) {
-            for (difference, word) in self.differences.iter_mut().zip(line) {
-                *difference |= word ^ self.number;
-            }
-        } else {
-            self.rest |= line.iter().fold(0, |all, word| all | (word ^ self.number));
+    fn is_all(&self) -> bool {
+        // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
+        self.differences.iter().fold(self.rest, |all, it| all | it) == 0
+    }
+}
+
+impl Visit for Alike {
+    #[inline(always)]
+    fn line(&mut self, line: &[u64; 8]) {
+        for (difference, word) in self.differences.iter_mut().zip(line) {
+            *difference |= word ^ self.number;
         }
     }
 
     #[inline(always)]
-    fn is_all(&self) -> bool {
-        // Not a comparison of arrays: that would be a call, which waits for all of them to be stored.
-        self.differences.iter().fold(self.rest, |all, it| all | it) == 0
+    fn rest(&mut self, words: &[u64]) {
+        self.rest |= words.iter().fold(0, |all, word| all | (word ^ self.number));
     }
 }
