@@ -221,3 +221,4 @@ fn what_was_overwritten_in_a_run_is_not_believed() {
         sender.join().unwrap();
     });
 }
+

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use super::consumer::{Arrived, Consumer, Look};
-use super::frame::Flags;
+use super::consumer::{Arrived, Consumer, Frame, Look};
+use super::frame::{About, Flags, tag};
 use super::producer::Producer;
 use super::{CONTROL, Geometry, control};
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 use crate::words::{Words, copy_in};
 
 fn memory(lines: u64) -> (Geometry, Words, Words) {
@@ -260,5 +260,154 @@ proptest! {
         }
         consumer.at_history(u64::MAX, u64::MAX);
         let _ = Producer::adopt(geometry, ring, words);
+    }
+}
+
+/// A frame of any kind: it is mostly like the one before, so that there are runs.
+fn any_frame() -> impl Strategy<Value = (Option<usize>, Option<Flags>, bool)> {
+    let len = prop_oneof![4 => Just(None), 1 => (0..200_usize).prop_map(Some)];
+    let flags = [Flags::empty(), Flags::BELOW, Flags::SKIP, Flags::BELOW | Flags::BROKEN];
+    let flags = prop_oneof![4 => Just(None), 1 => prop::sample::select(flags.to_vec()).prop_map(Some)];
+    (len, flags, prop::bool::weighted(0.9))
+}
+
+/// What was read of a frame, and whether it counts.
+type Read = (Frame, Vec<u8>, bool);
+
+fn read_singly(consumer: &mut Consumer, most: usize) -> Vec<Read> {
+    let mut reads = Vec::new();
+    while reads.len() < most && (consumer.finds() || matches!(consumer.look(), Look::Message(_))) {
+        if !consumer.is_whole() {
+            break;
+        }
+        let frame = consumer.hand();
+        let mut read = vec![0; frame.len];
+        consumer.payload(frame).copy_to(0, &mut read);
+        reads.push((frame, read, consumer.is_intact(frame.position)));
+        consumer.advance(frame);
+    }
+    reads
+}
+
+fn read_in_runs(consumer: &mut Consumer, most: usize) -> Vec<Read> {
+    let mut reads = Vec::new();
+    while reads.len() < most && matches!(consumer.look(), Look::Message(_)) && consumer.is_whole() {
+        let mut run = consumer.run().unwrap();
+        loop {
+            let (frame, words) = run.take();
+            let mut read = vec![0; frame.len];
+            words.copy_to(0, &mut read);
+            reads.push((frame, read, run.claim().is_intact(frame.position)));
+            if reads.len() == most || !run.finds() {
+                break;
+            }
+        }
+    }
+    reads
+}
+
+proptest! {
+    /// Whatever stands in the memory, a run finds what one look after the other finds.
+    #[test]
+    fn a_run_is_as_one_look_after_the_other(
+        start in prop_oneof![0..64_u64, (0..64_u64).prop_map(|it| u64::MAX - it)],
+        usual in (0..120_usize, prop::sample::select(vec![Flags::empty(), Flags::BELOW])),
+        frames in prop::collection::vec(any_frame(), 1..40),
+        claimed in 0..25_u64,
+    ) {
+        let (geometry, ring, words) = memory(16);
+        for (index, word) in ring.iter().enumerate() {
+            word.store((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), Ordering::Relaxed);
+        }
+        words[control::CHECKPOINT].store(start, Ordering::Relaxed);
+        words[control::CLAIM].store(start.wrapping_add(claimed), Ordering::Relaxed);
+        let mut position = start;
+        for (number, (len, flags, is_whole)) in frames.into_iter().enumerate() {
+            // Over the end, and over each other, too.
+            let (len, flags) = (len.unwrap_or(usual.0), flags.unwrap_or(usual.1));
+            let about = About { len, back: 1, flags };
+            let at = geometry.word(position);
+            ring[at].store(tag(position), Ordering::Relaxed);
+            ring[at + 1].store(about.word(), Ordering::Relaxed);
+            ring[at + 2].store(number as u64, Ordering::Relaxed);
+            if flags.contains(Flags::BELOW) {
+                let there = if is_whole { about.len } else { about.len / 2 };
+                ring[at + 3].store(there as u64, Ordering::Relaxed);
+            }
+            position = position.wrapping_add(about.lines());
+        }
+        let mut consumer = follow(geometry, &ring, &words);
+        consumer.position = start;
+        let mut other = consumer.clone();
+        prop_assert_eq!(read_in_runs(&mut consumer, 40), read_singly(&mut other, 40));
+        prop_assert_eq!((consumer.position, consumer.expected), (other.position, other.expected));
+    }
+
+    /// A series leaves what as many messages by themselves leave, whatever is done while one is written.
+    #[test]
+    fn a_series_is_as_one_message_after_the_other(
+        start in prop_oneof![0..64_u64, (0..64_u64).prop_map(|it| u64::MAX - it)],
+        steps in prop::collection::vec((0..170_usize, 1..40_u64, 0..31_u64, 0..60_u64, 0..60_u64), 1..40),
+    ) {
+        let [one, other] = [(); 2].map(|()| {
+            let (geometry, ring, words) = memory(32);
+            for at in [control::CHECKPOINT, control::CHECKPOINT + 1, control::CLAIM] {
+                words[at].store(start, Ordering::Relaxed);
+            }
+            (Producer::adopt(geometry, ring.clone(), words.clone()).unwrap(), ring, words)
+        });
+        for (len, most, behind, nests_at, fails_at) in steps {
+            let write = |producer: &Producer, words: &[AtomicU64], number: u64| {
+                words.iter().for_each(|word| word.store(number, Ordering::Relaxed));
+                if number == nests_at {
+                    let _ = send(producer, number, 11);
+                }
+                number != fails_at
+            };
+            let singly = |producer: &Producer| {
+                for number in 0..most {
+                    let Some(slot) = producer.reserve(len, Flags::empty()) else { break };
+                    if !write(producer, producer.payload(slot), number) {
+                        producer.give_up(slot);
+                        break;
+                    }
+                    producer.publish(slot);
+                }
+            };
+            let in_series = |producer: &Producer| {
+                let mut number = 0;
+                while number < most {
+                    // What is found to be open by the first.
+                    let Some(slot) = producer.reserve(len, Flags::empty()) else { break };
+                    if !write(producer, producer.payload(slot), number) {
+                        producer.give_up(slot);
+                        break;
+                    }
+                    producer.publish(slot);
+                    number += 1;
+                    let first = number;
+                    let fill = |words: &[AtomicU64]| {
+                        if !write(producer, words, number) {
+                            std::panic::resume_unwind(Box::new(()));
+                        }
+                        number += 1;
+                    };
+                    let series = || producer.publish_series(len, (most - first) as usize, fill);
+                    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(series)) {
+                        Ok(published) => assert_eq!(published as u64, number - first),
+                        Err(_) => break,
+                    }
+                }
+            };
+            for (producer, ..) in [&one, &other] {
+                producer.allow(producer.next().wrapping_sub(behind));
+            }
+            singly(&one.0);
+            in_series(&other.0);
+            let words = |words: &Words| words.iter().map(|it| it.load(Ordering::Relaxed)).collect::<Vec<_>>();
+            prop_assert_eq!(words(&one.1), words(&other.1));
+            prop_assert_eq!(words(&one.2), words(&other.2));
+            prop_assert_eq!((one.0.next(), one.0.published()), (other.0.next(), other.0.published()));
+        }
     }
 }
