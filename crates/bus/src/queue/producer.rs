@@ -276,9 +276,7 @@ impl Producer {
     fn fill(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<Slot> {
         let slot = self.reserve(len, wait)?;
         // Should `fill` panic, nobody waits for what it did not write.
-        let abandoned = Abandoned { ring: &self.ring, slot };
-        fill(self.ring.payload(slot));
-        core::mem::forget(abandoned);
+        self.ring.fill(slot, fill);
         self.ring.publish(slot);
         Ok(slot)
     }
@@ -321,6 +319,11 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn make_room(&self, len: usize, wait: Wait) -> Result<()> {
+        if self.ring.is_filling() {
+            let why = "it is just writing another message";
+            return Err(refused(SEND, &self.site.object, ErrorKind::Busy, why)
+                .with_advice("send when that is written"));
+        }
         if let Some(backing) = &mut *self.backing.borrow_mut() {
             return self.make_memory(backing, len);
         }
@@ -492,18 +495,6 @@ fn adopt(site: &Site, own: &Own, index: usize) -> Result<Option<(Ring, Room)>> {
 #[inline(always)]
 fn shape(len: usize) -> Flags {
     if len >= LARGE { Flags::BELOW } else { Flags::empty() }
-}
-
-/// Room that is passed over if this is dropped.
-struct Abandoned<'p> {
-    ring: &'p Ring,
-    slot: Slot,
-}
-
-impl Drop for Abandoned<'_> {
-    fn drop(&mut self) {
-        self.ring.give_up(self.slot);
-    }
 }
 
 /// Messages that are sent one after the other, with one look at who sleeps.

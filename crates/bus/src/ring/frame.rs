@@ -29,7 +29,8 @@ bitflags! {
 pub(crate) fn lines_of(len: usize, flags: Flags) -> u64 {
     // What is before the payload, and the rest of the last line.
     let more = if flags.contains(Flags::BELOW) { 2 * LINE_BYTES - 1 } else { 8 * HEADER + LINE_BYTES - 1 };
-    ((len + more) / LINE_BYTES) as u64
+    // Not of a length that a peer says, where that is as wide as a `usize`.
+    (len as u64 + more as u64) / LINE_BYTES as u64
 }
 
 /// The word of a frame, counted from its first, at which the payload begins.

@@ -151,6 +151,7 @@ fn send_some(producer: &Producer, numbers: std::ops::Range<u64>) {
         let fill = |room: &[AtomicU64]| {
             room[0].store(next, Ordering::Relaxed);
             next += 1;
+            true
         };
         if producer.publish_series(8, most, fill) == 0 {
             send(producer, next);
@@ -207,7 +208,7 @@ fn what_was_overwritten_in_a_run_is_not_believed() {
             let (frame, words) = run.take();
             let read = words.load(0);
             if !run.claim().is_intact(frame.position) {
-                run.end_before(frame);
+                run.give_back();
                 break;
             }
             assert_eq!((frame.sequence, read), (expected, expected));
@@ -221,4 +222,3 @@ fn what_was_overwritten_in_a_run_is_not_believed() {
         sender.join().unwrap();
     });
 }
-

@@ -43,6 +43,9 @@ pub(crate) struct Producer {
 /// more than 16 a processor sends the others later than they would be asked for.
 const SENT_AHEAD: u64 = 8;
 
+/// How far back it is open while nothing is to be reserved: farther than any ring is long.
+const SHUT: u64 = 1 << 62;
+
 /// Room for a frame, which nobody sees yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -252,6 +255,9 @@ impl Producer {
     #[cold]
     #[inline(never)]
     fn make_way(&self, lines: u64) -> bool {
+        if self.is_filling() {
+            return false;
+        }
         let left = self.geometry.lines() - self.geometry.slot(self.next.get());
         let is_there = if lines > left {
             self.skip_to_the_end(lines, left)
@@ -326,7 +332,7 @@ impl Producer {
     }
 
     #[inline(always)]
-    fn take(&self, position: u64, len: usize, flags: Flags, lines: u64) -> Slot {
+    pub(super) fn take(&self, position: u64, len: usize, flags: Flags, lines: u64) -> Slot {
         let next = position.wrapping_add(lines);
         // Before anybody can come there: see "why a tag is never stale".
         self.ring.line(next)[0].store(0, Ordering::Relaxed);
@@ -354,6 +360,28 @@ impl Producer {
         debug_assert!(words.is_some(), "a slot is where it was taken");
         // Not a panic, for which a caller would have to be ready at each message.
         words.unwrap_or(&[])
+    }
+
+    /// Has `fill` write a slot; if it panics, the slot is given up.
+    ///
+    /// Meanwhile nothing else is reserved, which might reach over the slot: nobody is known to wait for it yet.
+    #[inline(always)]
+    pub(crate) fn fill(&self, slot: Slot, fill: impl FnOnce(&[AtomicU64])) {
+        let filling = Filling { producer: self, slot, open: self.shut() };
+        fill(self.payload(slot));
+        self.open.set(filling.open);
+        core::mem::forget(filling);
+    }
+
+    /// Has nothing reserved until [`open`](Self::open) is what it was, which is returned.
+    #[inline(always)]
+    pub(super) fn shut(&self) -> u64 {
+        self.open.replace(self.next.get().wrapping_sub(SHUT))
+    }
+
+    /// Whether a message is just being written by `fill`.
+    pub(crate) fn is_filling(&self) -> bool {
+        distance(self.next.get(), self.open.get()) <= -SHUT.cast_signed()
     }
 
     /// Marks a slot as lent: whatever becomes of it, those behind it can be reached.
@@ -528,6 +556,28 @@ impl Producer {
     pub(crate) fn check(&self) -> Result<(), twixt_sys::Fault> {
         self.ring.check()
     }
+}
+
+/// A message that is being written. If that panics it is none, and those behind it can be received.
+struct Filling<'p> {
+    producer: &'p Producer,
+    slot: Slot,
+    open: u64,
+}
+
+impl Drop for Filling<'_> {
+    // Inline, so that a slot need not be in memory for the sake of a panic.
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.producer.open.set(self.open);
+        give_up(self.producer, self.slot);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn give_up(producer: &Producer, slot: Slot) {
+    producer.give_up(slot);
 }
 
 /// How many words hold so many bytes, of which there are fewer than 2³¹.

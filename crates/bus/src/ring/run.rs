@@ -90,9 +90,16 @@ impl<'c> Run<'c> {
         self.claim
     }
 
-    /// Ends it before the message that was taken last, which was overwritten: neither its length nor its number can be believed.
-    pub(crate) fn end_before(&mut self, frame: Frame) {
-        (self.position, self.sequence) = (frame.position, self.before);
+    /// Goes back before the message that was taken last, which was overwritten: neither its length nor its number can be believed.
+    pub(crate) fn give_back(&mut self) {
+        self.position = self.position.wrapping_sub(self.shape.lines);
+        self.sequence = self.before;
+    }
+
+    /// Whether the message that was taken last is what was published.
+    #[inline(always)]
+    pub(crate) fn is_intact(&self) -> bool {
+        self.claim.is_intact(self.position.wrapping_sub(self.shape.lines))
     }
 }
 

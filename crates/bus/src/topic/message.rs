@@ -56,7 +56,7 @@ impl Message<'_> {
     /// Copies the message out, all of it, into the first bytes of `into`, and says how many it has.
     ///
     /// # Errors
-    /// [`TooLong`](twixt_os::ErrorKind::TooLong) if `into` is too short; [`Overrun`](twixt_os::ErrorKind::Overrun) if it was overwritten
+    /// [`TooLong`](twixt_os::ErrorKind::TooLong) if `into` is too short: it has been received all the same; [`Overrun`](twixt_os::ErrorKind::Overrun) if it was overwritten
     /// meanwhile.
     #[inline]
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {

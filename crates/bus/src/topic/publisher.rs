@@ -224,16 +224,15 @@ impl Publisher {
     }
 
     /// Publishes a message of `len` bytes that `fill` writes in place, word by word, with relaxed stores. The last word may have
-    /// bytes that are not the message's.
+    /// bytes that are not the message's. `fill` cannot publish by the same publisher. If it panics there is no message.
     ///
     /// # Errors
-    /// As [`publish_wait`](Self::publish_wait); then `fill` was not called.
+    /// As [`publish_wait`](Self::publish_wait); then `fill` was not called, but without capacity, where a message has to be there
+    /// before it is given up.
     #[inline(always)]
     pub fn publish_with(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
         let slot = self.reserve(len, Flags::empty(), &wait)?.plain();
-        let unfilled = Unfilled { publisher: self, slot };
-        fill(self.producer.payload(slot));
-        core::mem::forget(unfilled);
+        self.producer.fill(slot, fill);
         self.finish(slot, &wait)
     }
 
@@ -431,6 +430,7 @@ impl Publisher {
         self.maker.is_this()
     }
 
+    #[inline(always)]
     pub(super) fn check_maker(&self) -> Result<()> {
         check_maker(self.maker, "publish to", &self.site.object)
     }
@@ -482,26 +482,6 @@ impl Publisher {
 #[inline(always)]
 fn shape(len: usize) -> Flags {
     if len >= FLOWS { Flags::BELOW } else { Flags::empty() }
-}
-
-/// A message whose `fill` panics is none, and those behind it can be received.
-struct Unfilled<'p> {
-    publisher: &'p Publisher,
-    slot: Slot,
-}
-
-impl Drop for Unfilled<'_> {
-    // Inline, so that a slot need not be in memory for the sake of a panic.
-    #[inline(always)]
-    fn drop(&mut self) {
-        give_up(self.publisher, self.slot);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn give_up(publisher: &Publisher, slot: Slot) {
-    publisher.producer.give_up(slot);
 }
 
 /// Takes a place in a topic: one whose holder has gone, with what it has published, or a fresh one.

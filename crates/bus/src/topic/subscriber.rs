@@ -425,7 +425,7 @@ impl Subscriber {
         let next = self.next_of_all(wait);
         let is_plain = self.tracks.get(self.turn).is_some_and(Track::is_plain);
         if is_plain && !self.is_disconnected && !self.looks_first {
-            self.burst = BURST;
+            self.burst = BURST - u32::from(matches!(next, Ok(Next::Found)));
         }
         next
     }
@@ -735,6 +735,14 @@ impl Drop for Subscriber {
     fn drop(&mut self) {
         if !self.maker.is_this() {
             return;
+        }
+        // What was received by those calls of `each` of which one panicked.
+        for at in 0..self.tracks.len() {
+            let track = &self.tracks[at];
+            let position = track.consumer.position();
+            if matches!(track.standing, Standing::Here | Standing::Going(_)) && track.said != position {
+                self.say(at, position);
+            }
         }
         // Release: pairs with the Acquire in `stat`, which sees what it has received; publishers need no more than the word.
         self.counters[page::LEAVING].store(1, Ordering::Release);

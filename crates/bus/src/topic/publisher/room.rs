@@ -19,6 +19,11 @@ impl Publisher {
     #[inline(never)]
     pub(super) fn make_room(&self, len: usize, flags: Flags, wait: &Wait) -> Result<()> {
         let wait = *wait;
+        if self.producer.is_filling() {
+            let why = "it is just writing another message";
+            return Err(refused("publish to", &self.site.object, ErrorKind::Busy, why)
+                .with_advice("publish when that is written, or lend room for both"));
+        }
         if let Err(why) = self.producer.check() {
             return Err(fault("publish to", &self.site.object, why));
         }

@@ -2,7 +2,7 @@
 
 use twixt_os::{Result, Wait};
 
-use crate::ring::consumer::{Frame, Look};
+use crate::ring::consumer::Look;
 use crate::ring::distance;
 use crate::ring::run::Run;
 
@@ -13,10 +13,12 @@ impl Subscriber {
     /// Receives a message, waiting for it as `wait` says, and those behind it that are there, `most` of them at the most: gives one
     /// after the other to `each`, and says how many it has received.
     ///
-    /// It takes well under half of what [`receive`](Self::receive) takes for each, where they are small and there are several. It
-    /// waits for the first and for no other; more may be there when it returns, as where another publisher has its turn. One that is
-    /// still being written is waited for until it is all there. One that `each` has found overwritten is not counted. If `each`
-    /// panics, those until then have been received, the last one included.
+    /// It takes about half of what [`receive`](Self::receive) takes for each, where they are small and there are several. It waits for
+    /// the first and for no other, and more may be there when it returns: 64 are the most, and without capacity, or where there is more
+    /// to be told of a publisher than its messages, it is one. One that is still being written is waited for until it is all there.
+    ///
+    /// What was overwritten until `each` has come back, or has read it to its end, is not counted: if it was the first, none are. If
+    /// `each` panics, those until then have been received, the last one included.
     ///
     /// ```
     /// # use twixt_bus::{Options, Publisher, Subscriber};
@@ -78,15 +80,17 @@ impl Subscriber {
         let until_due = distance(run.position(), due).max(1).cast_unsigned().div_ceil(lines.max(1));
         let most = (most as u64).min(u64::from(self.burst) + 1).min(until_due);
         let tally = Tally { messages: &mut self.received, bytes: &mut self.bytes, burst: &mut self.burst };
-        let mut row = Row { run, left: most, most, each: bytes, tally };
+        let mut row = Row { run, left: most, most, each: bytes, is_open: false, tally };
         let ended = loop {
             let (frame, words) = row.run.take();
             row.left -= 1;
             let mut message = Message { frame, words, claim, publisher, object, is_intact: false };
+            row.is_open = true;
             each(&mut message);
-            if !message.is_intact && !claim.is_intact(frame.position) {
-                break End::Overrun(frame);
+            if !message.is_intact && !row.run.is_intact() {
+                break End::Overrun;
             }
+            row.is_open = false;
             if room.is_awaited() {
                 break End::Due;
             }
@@ -94,24 +98,14 @@ impl Subscriber {
                 break End::Over;
             }
         };
+        row.judge();
         let (received, position) = (row.received(), row.run.position());
+        drop(row);
         match ended {
-            End::Overrun(frame) => {
-                row.end_before(frame);
-                // What became of it, the next look tells.
-                let _ = self.overrun(self.turn);
-                return received as usize - 1;
-            }
-            End::Due => {
-                drop(row);
-                self.finish_stride(position);
-            }
-            End::Over => {
-                drop(row);
-                if distance(due, position) >= 0 {
-                    self.finish_stride(position);
-                }
-            }
+            // What became of it, the next look tells.
+            End::Overrun => _ = self.overrun(self.turn),
+            End::Over if distance(due, position) < 0 => {}
+            End::Over | End::Due => self.finish_stride(position),
         }
         received as usize
     }
@@ -139,8 +133,8 @@ enum End {
     Over,
     /// A publisher waits for what this one has received.
     Due,
-    /// This one, the last, was overwritten.
-    Overrun(Frame),
+    /// The last one was overwritten.
+    Overrun,
 }
 
 /// Messages that are received one after the other. What was received the subscriber knows when this is dropped: whatever `each` does.
@@ -151,6 +145,8 @@ struct Row<'s> {
     most: u64,
     /// The bytes of each.
     each: u64,
+    /// Whether nobody has looked yet if the last one was overwritten.
+    is_open: bool,
     tally: Tally<'s>,
 }
 
@@ -167,18 +163,21 @@ impl Row<'_> {
         self.most - self.left
     }
 
-    /// Ends it before the message that was taken last.
-    #[cold]
-    #[inline(never)]
-    fn end_before(mut self, frame: Frame) {
-        self.left += 1;
-        self.run.end_before(frame);
+    /// Gives the last one back if it was overwritten.
+    #[inline(always)]
+    fn judge(&mut self) {
+        if core::mem::take(&mut self.is_open) && !self.run.is_intact() {
+            self.left += 1;
+            self.run.give_back();
+        }
     }
 }
 
 impl Drop for Row<'_> {
     #[inline(always)]
     fn drop(&mut self) {
+        // It is open if `each` has panicked.
+        self.judge();
         let received = self.received();
         *self.tally.messages = self.tally.messages.wrapping_add(received);
         *self.tally.bytes = self.tally.bytes.wrapping_add(received.wrapping_mul(self.each));
