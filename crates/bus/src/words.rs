@@ -265,7 +265,7 @@ impl<'a> Strip<'a> {
         let words = LINE * first + window.start..LINE * first + window.end;
         debug_assert!(words.end <= self.words.len());
         // SAFETY: there are `LINE` words for each of `last + 1` lines, of which `first` and `window.lines` together are no more; and a
-        // window ends within its lines.
+        // window begins no later than it ends, within its lines.
         let words = unsafe { self.words.get_unchecked(words) };
         Some((self.line(number), words))
     }

@@ -296,7 +296,10 @@ impl Producer {
         if room < 0 || self.ring.check().is_err() {
             return false;
         }
-        let end = end.wrapping_add(self.geometry.stride().min(room.cast_unsigned()));
+        // A large message is claimed with another, so that not each costs consumers a look at a word that was just written.
+        let large = distance(self.next.get(), end).cast_unsigned().min(self.geometry.lines() / 4);
+        let stride = self.geometry.stride().max(large);
+        let end = end.wrapping_add(stride.min(room.cast_unsigned()));
         // Before the claim: what is behind the checkpoint is not overwritten.
         self.store_checkpoint(self.checkpoint());
         self.claimed.set(end);
