@@ -7,11 +7,11 @@
 //! ```
 
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use twixt_bus::{Capacity, Event, Left, Publisher, Slow, Subscriber, SubscriberOptions};
+use twixt_bus::{Capacity, Event, Left, Message, Publisher, Slow, Subscriber, SubscriberOptions};
 use twixt_os::{ErrorKind, Wait};
 use twixt_sys::{Access, Mapping};
 use twixt_testkit::{Peer, Test, test};
@@ -123,6 +123,24 @@ fn publish(test: &Test, points: u64) {
     test.role("medium", |peer| victim(peer, 700, |publisher, bytes| publisher.publish(bytes).unwrap()));
     sweep_publisher(test, points, "small", 1);
     sweep_publisher(test, points, "medium", 1);
+}
+
+/// Several at a time.
+fn batches(test: &Test, points: u64) {
+    test.role("together", |peer| {
+        victim(peer, 40, |publisher, bytes| {
+            let (_, mut number) = read(bytes);
+            let fill = |room: &[AtomicU64]| {
+                let bytes = message(0, number, 40);
+                for (word, bytes) in room.iter().zip(bytes.as_chunks().0) {
+                    word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+                }
+                number += 1;
+            };
+            assert_eq!(publisher.publish_batch(4, 40, Wait::forever(), fill).unwrap(), 4);
+        })
+    });
+    sweep_publisher(test, points, "together", 4);
 }
 
 fn large(test: &Test, points: u64) {
@@ -412,6 +430,10 @@ fn subscribers(test: &Test, points: u64) {
                     subscriber.receive().unwrap().to_vec().unwrap();
                 }
             }
+            "receiving together" => {
+                let each = |message: &mut Message<'_>| _ = read(&message.to_vec().unwrap());
+                assert_eq!(subscriber.receive_batch(5, Wait::forever(), each).unwrap(), 5);
+            }
             "arming" => {
                 subscriber.doorbell().unwrap();
                 subscriber.arm().unwrap();
@@ -421,7 +443,7 @@ fn subscribers(test: &Test, points: u64) {
         peer.mark();
         std::thread::sleep(Duration::from_secs(60));
     }
-    const ROLES: [&str; 4] = ["joining", "receiving", "arming", "leaving"];
+    const ROLES: [&str; 5] = ["joining", "receiving", "receiving together", "arming", "leaving"];
     for role in ROLES {
         test.role(role, |peer| section(peer, role));
     }
@@ -465,6 +487,7 @@ fn subscribers(test: &Test, points: u64) {
 
 sweeps! {
     killed_while_publishing, killed_while_publishing_anywhere: publish, 14;
+    killed_while_publishing_together, killed_while_publishing_together_anywhere: batches, 14;
     killed_with_loans_out, killed_with_loans_out_anywhere: loans, 10;
     killed_while_a_message_flows, killed_while_a_message_flows_anywhere: flows, 10;
     killed_while_meeting, killed_while_meeting_anywhere: meetings, 10;
