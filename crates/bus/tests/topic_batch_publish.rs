@@ -119,6 +119,33 @@ fn large_ones_are_whole_for_who_reads_them_meanwhile() {
 }
 
 #[test]
+fn who_comes_late_finds_the_way_back() {
+    let topic = Topic::of_size(1 << 13);
+    let publisher = topic.publisher();
+    let mut sent = 0;
+    for round in 0..100 {
+        let len = [40, 16, 300, 41][round % 4];
+        let published = publisher.publish_batch(1 + round % 6, len, Wait::never(), |room| {
+            write_words(room, &message(0, sent, len));
+            sent += 1;
+            if round % 7 == 3 {
+                publisher.publish(&message(0, sent, 700)).unwrap();
+                sent += 1;
+            }
+        });
+        assert_eq!(published.unwrap(), 1 + round % 6);
+        for history in [1, 2, 3, 5, 8, u64::MAX] {
+            let mut late = topic.subscriber_with(SubscriberOptions::new().history(history));
+            let numbers = drain(&mut late);
+            assert_eq!(numbers, (sent - numbers.len() as u64..sent).collect::<Vec<_>>());
+            let expected = if history > 8 { 8 } else { history }.min(sent);
+            assert!(numbers.len() as u64 >= expected, "{} of {history} after {round}", numbers.len());
+            assert!(numbers.len() as u64 <= history);
+        }
+    }
+}
+
+#[test]
 fn none_are_asked_for() {
     let topic = Topic::of_size(1 << 12);
     let mut subscriber = topic.subscriber();
