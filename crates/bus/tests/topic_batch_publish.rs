@@ -125,16 +125,14 @@ fn who_comes_late_finds_the_way_back() {
     let mut sent = 0;
     for round in 0..100 {
         let len = [40, 16, 300, 41][round % 4];
-        let mut calls = 0;
+        // One of another length in between, and others behind it.
+        if round % 7 > 2 {
+            publisher.publish(&message(0, sent, 700)).unwrap();
+            sent += 1;
+        }
         let published = publisher.publish_batch(1 + round % 6, len, Wait::never(), |room| {
             write_words(room, &message(0, sent, len));
             sent += 1;
-            calls += 1;
-            // One of another length in between, and others behind it.
-            if round % 7 > 2 && calls == 2 {
-                publisher.publish(&message(0, sent, 700)).unwrap();
-                sent += 1;
-            }
         });
         assert_eq!(published.unwrap(), 1 + round % 6);
         for history in [1, 2, 3, 5, 8, u64::MAX] {
@@ -330,88 +328,66 @@ fn a_message_whose_writing_panics_is_none() {
 }
 
 #[test]
-fn what_is_published_while_a_message_is_written_comes_behind_it() {
-    let topic = Topic::of_size(1 << 14);
+fn nothing_else_is_published_while_a_message_is_written() {
+    let topic = Topic::of_size(1 << 17);
     let mut subscriber = topic.subscriber();
     let publisher = topic.publisher();
-    for inner in [16, 40, 41, 700] {
-        let mut calls = 0;
-        let published = publisher.publish_batch(5, 40, Wait::never(), |room| {
-            let number = 10 * calls;
-            match calls {
-                0 | 2 => publisher.publish(&message(0, number + 1, inner)).unwrap(),
-                // As many as one likes.
-                3 => {
-                    let inner = publish_some(&publisher, number + 1, 3, Wait::never());
-                    assert_eq!(inner.unwrap(), 3);
-                }
-                _ => {}
-            }
-            // Nothing of it is there before this one is.
-            if calls == 0 {
-                assert_eq!(kind(subscriber.try_receive()), ErrorKind::WouldBlock);
-            }
-            write_words(room, &message(0, number, 40));
-            calls += 1;
+    let tries = || {
+        let refused = [
+            kind(publisher.publish(&message(0, 99, 16))),
+            kind(publisher.try_publish(&message(0, 99, 40_000))),
+            kind(publisher.publish_with(8, Wait::forever(), |_| panic!("it is refused"))),
+            kind(publisher.publish_batch(3, 8, Wait::forever(), |_| panic!("it is refused"))),
+            kind(publisher.batch().publish(b"", Wait::forever())),
+            kind(publisher.loan(16)),
+            kind(publisher.flow(16)),
+        ];
+        assert_eq!(refused, [ErrorKind::Busy; 7]);
+    };
+    let mut sent = 0;
+    for most in [1, 2, 5] {
+        let lent = publisher.loan(16).map(|mut loan| {
+            loan.write(0, &message(0, sent, 16));
+            loan
         });
-        assert_eq!(published.unwrap(), 5);
-        let mut numbers = Vec::new();
-        let mut next = None;
-        while let Ok(sample) = subscriber.try_receive() {
-            assert_eq!(sample.sequence(), next.unwrap_or(sample.sequence()));
-            next = Some(sample.sequence() + 1);
-            numbers.push(read(&sample.to_vec().unwrap()).1);
-        }
-        assert_eq!(numbers, [0, 1, 10, 20, 21, 30, 31, 32, 33, 40], "{inner}");
+        sent += 1;
+        let (mut lent, first) = (lent.ok(), sent);
+        let published = publisher.publish_batch(most, 40, Wait::never(), |room| {
+            tries();
+            // What was lent before can go.
+            if let Some(loan) = lent.take_if(|_| sent == first + most as u64 - 1) {
+                loan.publish().unwrap();
+            }
+            write_words(room, &message(0, sent, 40));
+            sent += 1;
+        });
+        assert_eq!(published.unwrap(), most);
+        let written = publisher.publish_with(40, Wait::never(), |room| {
+            tries();
+            write_words(room, &message(0, sent, 40));
+        });
+        written.unwrap();
+        sent += 1;
+        assert_eq!(drain(&mut subscriber), (sent - 2 - most as u64..sent).collect::<Vec<_>>());
+        assert_eq!(publisher.published().0, sent);
     }
-    // Until it has no room.
-    let (mut behind, mut calls) = (0, 0);
-    let published = publisher.publish_batch(1000, 40, Wait::never(), |room| {
-        write_words(room, &message(0, 0, 40));
-        calls += 1;
-        while calls == 2 && publisher.try_publish(&message(0, 1, 40)).is_ok() {
-            behind += 1;
-        }
-    });
-    assert_eq!((published.unwrap(), calls), (2, 2));
-    assert_eq!(drain(&mut subscriber), [vec![0, 0], vec![1; behind]].concat());
-    // Or a panic after it.
-    let caught = catch_unwind(AssertUnwindSafe(|| {
-        publisher.publish_batch(2, 40, Wait::never(), |_| {
-            publisher.publish(&message(0, 5, 40)).unwrap();
-            panic_quietly();
-        })
-    }));
-    assert!(caught.is_err());
-    publisher.publish(&message(0, 6, 40)).unwrap();
-    assert_eq!(drain(&mut subscriber), [5, 6]);
-}
-
-#[test]
-fn a_loan_that_is_taken_while_a_message_is_written_holds_back_those_behind() {
-    let topic = Topic::of_size(1 << 14);
-    let mut subscriber = topic.subscriber();
-    let publisher = topic.publisher();
-    for gives_back in [false, true] {
-        let (mut loan, mut calls) = (None, 0);
-        let published = publisher.publish_batch(4, 40, Wait::never(), |room| {
-            if calls == 1 {
-                loan = Some(publisher.loan(16).unwrap());
-            }
-            write_words(room, &message(0, calls, 40));
-            calls += 1;
-        });
-        assert_eq!(published.unwrap(), 4);
-        assert_eq!(drain(&mut subscriber), [0, 1]);
-        let mut loan = loan.unwrap();
-        loan.write(0, &message(0, 100, 16));
-        if gives_back {
-            drop(loan);
-            assert_eq!(drain(&mut subscriber), [2, 3]);
-        } else {
-            loan.publish().unwrap();
-            assert_eq!(drain(&mut subscriber), [100, 2, 3]);
-        }
+    // A panic is the end of that, too.
+    for most in [1, 3] {
+        let mut calls = 0;
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            publisher.publish_batch(3, 40, Wait::never(), |room| {
+                calls += 1;
+                if calls == most {
+                    panic_quietly();
+                }
+                write_words(room, &message(0, sent, 40));
+                sent += 1;
+            })
+        }));
+        assert!(caught.is_err());
+        publisher.publish(&message(0, sent, 40)).unwrap();
+        sent += 1;
+        assert_eq!(drain(&mut subscriber), (sent - most..sent).collect::<Vec<_>>());
     }
 }
 
@@ -622,6 +598,43 @@ fn a_child_forked_in_the_middle_of_a_batch_does_not_count() {
         sent += publish_some(&publisher, sent, 5, Wait::never()).unwrap();
         assert_eq!(drain(&mut subscriber), (sent - 5..sent).collect::<Vec<_>>());
     });
+    test.role("publishing", |peer| {
+        let topic = Topic::of(peer);
+        let mut subscriber = topic.subscriber();
+        let publisher = topic.publisher();
+        let at: u64 = peer.arg(1).parse().unwrap();
+        let (mut calls, mut child) = (0, None);
+        let outcome = publisher.publish_batch(10, 40, Wait::never(), |room| {
+            if calls == at {
+                // SAFETY: the child leaves by `_exit` below, and runs nothing of the test harness.
+                let pid = unsafe { libc::fork() };
+                child = Some(pid);
+                if pid != 0 {
+                    assert_eq!(exit_code(pid), 0);
+                    assert_eq!(
+                        drain(&mut subscriber),
+                        (0..at).collect::<Vec<_>>(),
+                        "the child has published"
+                    );
+                }
+            }
+            // What is the child's to write to is the parent's as well, until it has written its own over it.
+            let number = if child == Some(0) { 1000 + calls } else { calls };
+            write_words(room, &message(0, number, 40));
+            calls += 1;
+        });
+        if child == Some(0) {
+            // SAFETY: as above.
+            unsafe { libc::_exit(0) };
+        }
+        assert_eq!(outcome.unwrap(), 10);
+        assert_eq!(drain(&mut subscriber), (at..10).collect::<Vec<_>>());
+        assert_eq!(topic.published()[0].0, 10);
+    });
     let topic = Topic::of_size(1 << 12);
     test.child("receiving").arg(topic.arg()).spawn().succeed();
+    for at in [0, 3] {
+        let topic = Topic::of_size(1 << 12);
+        test.child("publishing").arg(topic.arg()).arg(at).spawn().succeed();
+    }
 }

@@ -277,6 +277,10 @@ impl Producer {
         let slot = self.reserve(len, wait)?;
         // Should `fill` panic, nobody waits for what it did not write.
         self.ring.fill(slot, fill);
+        // Not the slot of the parent in a child that `fill` has forked.
+        if !self.maker.is_this() {
+            self.look_around()?;
+        }
         self.ring.publish(slot);
         Ok(slot)
     }

@@ -233,6 +233,7 @@ impl Publisher {
     pub fn publish_with(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
         let slot = self.reserve(len, Flags::empty(), &wait)?.plain();
         self.producer.fill(slot, fill);
+        self.check_filler()?;
         self.finish(slot, &wait)
     }
 
@@ -433,6 +434,19 @@ impl Publisher {
     #[inline(always)]
     pub(super) fn check_maker(&self) -> Result<()> {
         check_maker(self.maker, "publish to", &self.site.object)
+    }
+
+    /// That `fill` has not returned in a child that it has forked, too: the message is the parent's.
+    #[inline(always)]
+    pub(super) fn check_filler(&self) -> Result<()> {
+        // Nothing is looked up for an error that does not come.
+        if self.maker.is_this() { Ok(()) } else { self.forked() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn forked(&self) -> Result<()> {
+        self.check_maker()
     }
 
     /// Publishes a slot; with no capacity, waits until all have it.

@@ -31,6 +31,7 @@ impl Batch<'_> {
     pub fn publish_with(&mut self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
         let slot = self.publisher.reserve(len, Flags::empty(), &wait)?.plain();
         self.publisher.producer.fill(slot, fill);
+        self.publisher.check_filler()?;
         if self.publisher.meets {
             let [position, back, sequence] = slot.parts();
             return self.publisher.hand_over(position, back, sequence, slot.len, &wait);
