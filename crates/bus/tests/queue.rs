@@ -606,6 +606,26 @@ fn a_panic_while_a_message_is_written_is_no_message() {
 }
 
 #[test]
+fn nothing_else_is_sent_while_a_message_is_written() {
+    let _test = twixt_testkit::test!();
+    let bench = Bench::new();
+    let (producer, consumer) = (bench.producer(&bench.options()), bench.consumer(&bench.options(), 1));
+    let sent = producer.send_with(8, Wait::forever(), |room| {
+        assert_eq!(kind(producer.send(b"another")), ErrorKind::Busy);
+        assert_eq!(kind(producer.batch().send(b"another", Wait::forever())), ErrorKind::Busy);
+        room[0].store(u64::from_ne_bytes(*b"this one"), std::sync::atomic::Ordering::Relaxed);
+    });
+    sent.unwrap();
+    producer.send(b"next").unwrap();
+    for expected in [&b"this one"[..], b"next"] {
+        let mut bytes = Vec::new();
+        consumer.take(&mut bytes, Wait::until(late())).unwrap();
+        assert_eq!(bytes, expected);
+    }
+    assert_eq!(queue::stat(&bench.name, &bench.options()).unwrap().sent, 2);
+}
+
+#[test]
 fn a_doorbell_rings_when_there_is_work() {
     let _test = twixt_testkit::test!();
     let bench = Bench::new();

@@ -166,7 +166,7 @@ impl Producer {
     }
 
     /// Sends a message of `len` bytes that `fill` writes in place, word by word, with relaxed stores. The last word may have
-    /// bytes that are not the message's.
+    /// bytes that are not the message's. `fill` cannot send by the same producer.
     ///
     /// # Errors
     /// As [`send_wait`](Self::send_wait); `fill` may not have been called then.
