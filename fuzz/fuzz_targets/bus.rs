@@ -4,6 +4,7 @@
 #![no_main]
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -20,6 +21,9 @@ enum Step {
     Publish(u16),
     Lend(u8),
     Receive,
+    /// So many, in one call.
+    ReceiveSome(u8),
+    PublishSome(u8, u8),
     /// A word of the control block.
     Control {
         at: u8,
@@ -78,6 +82,20 @@ fn play(bus: &Bus, steps: Vec<Step>) {
                     Err(error) => tolerate::<()>(Err(error)),
                 }
                 assert!(bytes.len() <= RING as usize);
+            }
+            Step::ReceiveSome(most) => {
+                let Some(subscriber) = &mut subscriber else { return };
+                tolerate(subscriber.receive_batch(most.into(), Wait::never(), |message| {
+                    assert!(message.len() <= RING as usize);
+                    tolerate(message.to_vec());
+                }));
+            }
+            Step::PublishSome(most, len) => {
+                if let Some(publisher) = &publisher {
+                    let fill =
+                        |room: &[AtomicU64]| room.iter().for_each(|word| word.store(7, Ordering::Relaxed));
+                    tolerate(publisher.publish_batch(most.into(), len.into(), Wait::never(), fill));
+                }
             }
             Step::Control { at, word } => bus.spoil(SEGMENT, 512 + u64::from(at) % 64, &word),
             Step::Frame { line, at, word } => {
