@@ -167,6 +167,8 @@ pub(crate) fn distance(from: u64, to: u64) -> i64 {
 
 /// How many lines further on they are fetched.
 const FETCHED: u64 = 16;
+/// The same where messages are received together, into the cache behind the nearest: more lines can be on their way to that.
+const FETCHED_FAR: u64 = 48;
 /// Up to how many lines of a frame are fetched before: of longer ones the processor sees by itself how it goes on.
 const FORESEEN: u64 = 32;
 
@@ -174,8 +176,8 @@ const FORESEEN: u64 = 32;
 ///
 /// A message has more instructions than a processor looks ahead, so that lines would come from the other one by one, or a few.
 #[inline(always)]
-fn fetch_ahead(position: u64, lines: u64, fetch: impl Fn(u64)) {
-    let ahead = position.wrapping_add(FETCHED);
+fn fetch_ahead(position: u64, lines: u64, by: u64, fetch: impl Fn(u64)) {
+    let ahead = position.wrapping_add(by);
     fetch(ahead);
     if lines > 1 {
         fetch(ahead.wrapping_add(1));

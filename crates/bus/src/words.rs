@@ -299,6 +299,12 @@ impl<'a> ForeignStrip<'a> {
     pub(crate) fn fetch(self, number: u64) {
         vectors::fetch(&self.line(number).words[0]);
     }
+
+    /// The same for one that is read later, into the cache behind the nearest.
+    #[inline(always)]
+    pub(crate) fn fetch_far(self, number: u64) {
+        vectors::fetch_far(&self.line(number).words[0]);
+    }
 }
 
 /// Which words of a frame of so many lines are looked at.
@@ -415,6 +421,8 @@ mod vectors {
     }
 
     pub(super) fn fetch(_: &AtomicU64) {}
+
+    pub(super) fn fetch_far(_: &AtomicU64) {}
 
     pub(super) fn fetch_to_write(_: &AtomicU64) {}
 

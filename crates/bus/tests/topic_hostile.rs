@@ -410,7 +410,7 @@ fn meeting(topic: &Topic) -> Options {
 /// What one publisher has published is what those have received who are there all the time, whatever another participant writes.
 #[test]
 fn nonsense_where_there_is_no_capacity_hurts_no_meeting() {
-    let test = test!();
+    let test = going_on(test!());
     test.role("scribbler", |peer| {
         let topic = Topic::of(peer);
         let (publisher, subscriber) = (topic.publisher(), topic.subscriber());

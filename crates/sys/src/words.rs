@@ -139,6 +139,12 @@ pub fn fetch(word: &AtomicU64) {
     line::fetch(word);
 }
 
+/// As [`fetch`], for a line that is read later: into the cache behind the nearest.
+#[inline(always)]
+pub fn fetch_far(word: &AtomicU64) {
+    line::fetch_far(word);
+}
+
 /// As [`fetch`], for a line that is about to be written.
 #[inline(always)]
 pub fn fetch_to_write(word: &AtomicU64) {
@@ -216,6 +222,14 @@ mod line {
         // SAFETY: a hint, which reads nothing.
         unsafe {
             asm!("prefetcht0 [{word}]", word = in(reg) word, options(nostack, preserves_flags, readonly))
+        };
+    }
+
+    #[inline(always)]
+    pub(super) fn fetch_far(word: &AtomicU64) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe {
+            asm!("prefetcht1 [{word}]", word = in(reg) word, options(nostack, preserves_flags, readonly))
         };
     }
 
@@ -335,6 +349,8 @@ mod line {
     }
 
     pub(super) fn fetch(_: &AtomicU64) {}
+
+    pub(super) fn fetch_far(_: &AtomicU64) {}
 
     pub(super) fn fetch_to_write(_: &AtomicU64) {}
 

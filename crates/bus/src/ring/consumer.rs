@@ -5,7 +5,7 @@ use crate::words::{Foreign, Line, Lines, View, WORD, Window};
 
 use super::frame::{About, BACK, Flags, reserved, tag};
 use super::lag::Lag;
-use super::{Checkpoint, Geometry, HEADER, LINE, Life, control, distance, fetch_ahead};
+use super::{Checkpoint, FETCHED, Geometry, HEADER, LINE, Life, control, distance, fetch_ahead};
 
 /// Follows one producer.
 #[derive(Clone)]
@@ -311,7 +311,7 @@ impl Consumer {
         if self.lag.is_idle() {
             self.finds_here() && {
                 // A message has more instructions than a processor looks ahead: lines would come one or two at a time.
-                fetch_ahead(self.position, self.shape.lines, |line| self.ring.fetch(line));
+                fetch_ahead(self.position, self.shape.lines, FETCHED, |line| self.ring.fetch(line));
                 true
             }
         } else {

@@ -6,7 +6,7 @@ use crate::sync::{AtomicU64, Ordering, fence, order};
 use crate::words::{Lines, Words};
 
 use super::frame::{About, Flags, lines_of, payload_at, reserved, tag};
-use super::{Checkpoint, Geometry, LINE, Life, control, distance, fetch_ahead};
+use super::{Checkpoint, FETCHED, Geometry, LINE, Life, control, distance, fetch_ahead};
 
 /// The only one who writes a ring.
 ///
@@ -339,7 +339,7 @@ impl Producer {
         let next = position.wrapping_add(lines);
         // Before anybody can come there: see "why a tag is never stale".
         self.ring.line(next)[0].store(0, Ordering::Relaxed);
-        fetch_ahead(next, lines, |line| self.ring.fetch(line));
+        fetch_ahead(next, lines, FETCHED, |line| self.ring.fetch(line));
         let slot = Slot {
             position,
             len,

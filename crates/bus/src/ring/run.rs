@@ -7,7 +7,7 @@ use crate::sync::{Ordering, fence};
 use crate::words::{ForeignStrip, View, Window, Word};
 
 use super::consumer::{self, Consumer, Frame, Shape};
-use super::{Geometry, control, fetch_ahead};
+use super::{FETCHED_FAR, Geometry, control, fetch_ahead};
 
 /// Reads on from the message at hand. Where it has come to, its consumer knows when this is dropped.
 pub(crate) struct Run<'c> {
@@ -80,7 +80,7 @@ impl<'c> Run<'c> {
             }
         }
         (self.before, self.sequence, self.words) = (self.sequence, sequence, words);
-        fetch_ahead(self.position, self.shape.lines, |line| self.ring.fetch(line));
+        fetch_ahead(self.position, self.shape.lines, FETCHED_FAR, |line| self.ring.fetch_far(line));
         true
     }
 

@@ -5,7 +5,7 @@ use crate::words::Window;
 
 use super::frame::{About, Flags, lines_of, tag};
 use super::producer::{Producer, words_of};
-use super::{HEADER, distance, fetch_ahead};
+use super::{FETCHED, HEADER, distance, fetch_ahead};
 
 /// Where a series has come to. Its producer knows when this is dropped, whatever `fill` does: a message whose `fill` panics is none,
 /// and those behind it can be received.
@@ -78,7 +78,7 @@ impl Producer {
             let next = series.position.wrapping_add(lines);
             // Before anybody can come there: see "why a tag is never stale".
             ring.line(next)[0].store(0, Ordering::Relaxed);
-            fetch_ahead(next, lines, |line| ring.fetch_to_write(line));
+            fetch_ahead(next, lines, FETCHED, |line| ring.fetch_to_write(line));
             series.is_filling = true;
             let is_wanted = fill(words);
             series.is_filling = false;
