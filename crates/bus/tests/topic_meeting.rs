@@ -56,6 +56,8 @@ fn hasty(peer: &Peer) {
             }
         }
     }
+    // What was given up is not counted, however far it had come.
+    assert_eq!(publisher.published().0, published.lines().count() as u64);
     std::fs::write(peer.arg(1), published).unwrap();
     publisher.publish(&u64::MAX.to_ne_bytes()).unwrap();
 }
@@ -108,17 +110,23 @@ const PATIENCE: i64 = 3_000_000;
 fn persistent(peer: &Peer) {
     let publisher = publisher(&Topic::of(peer));
     peer.say("there");
+    let mut went = 0;
     for number in 0..peer.arg(1).parse::<u64>().unwrap() {
         peer.wait_for("publish");
         let end = now() + PATIENCE;
         let deadline = Deadline::after(Duration::from_nanos(PATIENCE as u64));
         match publisher.publish_deadline(&number.to_ne_bytes(), deadline) {
-            Ok(()) => peer.say(&format!("went {end}")),
+            Ok(()) => {
+                went += 1;
+                peer.say(&format!("went {end}"));
+            }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
                 peer.say(&format!("failed {end}"));
             }
         }
+        // Once, if it was published anew; and not at all if it was given up.
+        assert_eq!(publisher.published(), (went, 8 * went));
     }
 }
 

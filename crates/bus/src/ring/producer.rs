@@ -488,19 +488,26 @@ impl Producer {
 
     /// Ends an open slot: all of it is there, or it is broken off.
     pub(crate) fn finish(&self, slot: Slot, is_whole: bool) {
-        let at = self.geometry.word(slot.position);
-        let mut slot = slot;
-        if !is_whole {
-            slot.flags |= Flags::BROKEN;
-            let about = About { len: slot.len, back: slot.back, flags: slot.flags };
-            // Release: nothing that comes later is seen before it.
-            self.ring[at + 1].store(about.word(), Ordering::Release);
-            self.dropped.set(self.dropped.get().wrapping_add(1));
-        } else {
+        if is_whole {
             self.show(slot, slot.len);
             self.bytes.set(self.bytes.get().wrapping_add(slot.len as u64));
+        } else {
+            self.break_off(slot);
         }
         self.lent.set(self.lent.get() - 1);
+    }
+
+    /// Has a message counted no more that was published, and that nobody has received or will.
+    pub(crate) fn withdraw(&self, slot: Slot) {
+        self.break_off(slot);
+        self.bytes.set(self.bytes.get().wrapping_sub(slot.len as u64));
+    }
+
+    fn break_off(&self, slot: Slot) {
+        let about = About { len: slot.len, back: slot.back, flags: slot.flags | Flags::BROKEN };
+        // Release: nothing that comes later is seen before it.
+        self.ring.line(slot.position)[1].store(about.word(), Ordering::Release);
+        self.dropped.set(self.dropped.get().wrapping_add(1));
     }
 
     /// What was published, up to the first frame that is not.

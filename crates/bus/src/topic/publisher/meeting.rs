@@ -104,7 +104,7 @@ impl Publisher {
     /// meanwhile is asked to it.
     #[cold]
     pub(in crate::topic) fn meet_all(&self, slot: Slot, wait: &Wait) -> Result<()> {
-        match self.meet(wait)? {
+        match self.meet(slot, wait)? {
             Meeting::Over => Ok(()),
             Meeting::Deserted => self.hand_over_again(slot, wait),
         }
@@ -148,7 +148,7 @@ impl Publisher {
             if self.offer(slot) {
                 self.producer.publish_lent(slot, Flags::empty());
                 self.ring();
-                if self.meet(wait)? == Meeting::Over {
+                if self.meet(slot, wait)? == Meeting::Over {
                     return Ok(());
                 }
             }
@@ -157,8 +157,19 @@ impl Publisher {
 
     /// Waits until all whom the message is for have it. They waited for it, so that it is theirs even if this one cannot wait
     /// for them: who has just given up finds it the next time.
-    fn meet(&self, wait: &Wait) -> Result<Meeting> {
-        let wait = *wait;
+    ///
+    /// What nobody has is not counted as published.
+    fn meet(&self, slot: Slot, wait: &Wait) -> Result<Meeting> {
+        let met = self.meet_or_give_up(*wait);
+        match &met {
+            Ok(Meeting::Deserted) => self.producer.withdraw(slot),
+            Err(error) if is_about_waiting(error) => self.producer.withdraw(slot),
+            _ => {}
+        }
+        met
+    }
+
+    fn meet_or_give_up(&self, wait: Wait) -> Result<Meeting> {
         let head = self.producer.head();
         let met = |followers: &Followers| {
             if !followers.guests_have(head) {
