@@ -540,3 +540,28 @@ fn what_a_forked_child_has_of_a_message_revokes_nothing() {
     }
     child.succeed();
 }
+
+/// Whoever panics over a message, and leaves by that, has had it.
+#[test]
+fn what_was_looked_at_when_somebody_panicked_was_received() {
+    let topic = Topic::new();
+    let mut guest = subscriber(&topic);
+    let publisher = publisher(&topic);
+    std::thread::scope(|scope| {
+        let panics = scope.spawn(move || {
+            let look = || {
+                guest.receive_batch(5, Wait::forever(), |message| {
+                    assert_eq!(message.first_word().unwrap(), 7);
+                    std::panic::resume_unwind(Box::new(()));
+                })
+            };
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(look));
+            assert!(caught.is_err());
+            assert_eq!(guest.received(), (1, 8));
+        });
+        let deadline = Deadline::after(Duration::from_secs(60));
+        publisher.publish_deadline(&7_u64.to_ne_bytes(), deadline).unwrap();
+        panics.join().unwrap();
+    });
+    assert_eq!(publisher.published(), (1, 8));
+}
