@@ -6,42 +6,18 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use twixt_address::BusName;
-use twixt_bus::{Capacity, Kind, Link, Listener, Options, Place, Sample, Waiting, remove};
-use twixt_os::{Deadline, Error, ErrorKind, Wait};
+use twixt_bus::{Capacity, Kind, Link, Listener, Place, Sample, Waiting, remove};
+use twixt_os::{Deadline, ErrorKind, Wait};
 use twixt_testkit::{Peer, call, scratch, test};
 
-fn name() -> BusName {
-    BusName::new("calc").unwrap()
-}
+#[path = "support/links.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod links;
 
-fn options(path: &Path) -> Options {
-    Options::new().create(true).place(Place::at(path).unwrap())
-}
-
-fn at(peer: &Peer) -> Options {
-    options(Path::new(&peer.arg(0)))
-}
-
-fn kind<T>(result: Result<T, Error>) -> ErrorKind {
-    match result {
-        Ok(_) => panic!("it succeeded"),
-        Err(error) => error.kind(),
-    }
-}
+use links::{at, kind, left, name, options};
 
 fn soon() -> Wait {
     Wait::until(Deadline::after(Duration::from_millis(150)))
-}
-
-/// What stands in the directory of the name.
-fn left(path: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(path.join("rpc.calc"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 /// The directory of the only connection.

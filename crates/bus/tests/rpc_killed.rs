@@ -12,31 +12,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use twixt_address::BusName;
-use twixt_bus::{Kind, Link, Listener, Options, Place, remove};
+use twixt_bus::{Kind, Link, Listener, Place, remove};
 use twixt_os::{ErrorKind, Result};
 use twixt_testkit::{Peer, TempDir, Test, bus, test};
 
 #[path = "support/kills.rs"]
 #[macro_use]
 mod kills;
-#[path = "support/messages.rs"]
-mod messages;
+#[path = "support/links.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod links;
 
 use kills::{Told, alone, sweep};
-use messages::{Dice, in_ms, kind, message, names, read};
-
-fn name() -> BusName {
-    BusName::new("calc").unwrap()
-}
-
-fn options(directory: impl AsRef<Path>) -> Options {
-    Options::new().place(Place::at(directory.as_ref()).unwrap()).create(true)
-}
-
-fn at(peer: &Peer) -> Options {
-    options(peer.arg(0))
-}
+use links::{Dice, at, in_ms, kind, message, name, names, options, read};
 
 fn connect(peer: &Peer) -> Link {
     Link::connect(&name(), &at(peer)).unwrap()

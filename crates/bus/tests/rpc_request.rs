@@ -1,37 +1,17 @@
 //! Connections whose clients do not wait until they are accepted, between real processes.
 
-use std::fs;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use twixt_address::BusName;
-use twixt_bus::{Capacity, Kind, Link, Listener, Options, Place, Role, State, stat};
-use twixt_os::{Deadline, Error, ErrorKind, Wait};
+use twixt_bus::{Capacity, Kind, Link, Listener, Place, Role, State, stat};
+use twixt_os::{Deadline, ErrorKind, Wait};
 use twixt_testkit::{Peer, scratch, test};
 
-fn name() -> BusName {
-    BusName::new("calc").unwrap()
-}
+#[path = "support/links.rs"]
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod links;
 
-fn options(path: &Path) -> Options {
-    Options::new().create(true).place(Place::at(path).unwrap())
-}
-
-fn kind<T>(result: Result<T, Error>) -> ErrorKind {
-    match result {
-        Ok(_) => panic!("it succeeded"),
-        Err(error) => error.kind(),
-    }
-}
-
-/// What stands in the directory of the name.
-fn left(path: &Path) -> Vec<String> {
-    let entries = fs::read_dir(path.join("rpc.calc")).unwrap();
-    let mut names: Vec<_> = entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
+use links::{at, kind, left, name, options};
 
 #[test]
 fn what_is_sent_before_waits_for_the_listener() {
@@ -73,7 +53,7 @@ fn what_is_sent_before_waits_for_the_listener() {
 
 /// Sends two messages, and has it be killed, or leaves.
 fn hasty(peer: &Peer) {
-    let link = Link::request(&name(), &options(Path::new(&peer.arg(0)))).unwrap();
+    let link = Link::request(&name(), &at(peer)).unwrap();
     link.send(b"one").unwrap();
     link.send(b"two").unwrap();
     peer.say("sent");
@@ -126,7 +106,7 @@ fn what_was_sent_is_received_when_its_client_has_gone() {
 fn a_listener_that_goes_without_having_accepted_is_told() {
     let test = test!();
     test.role("listener", |peer| {
-        let listener = Listener::open(&name(), &options(Path::new(&peer.arg(0)))).unwrap();
+        let listener = Listener::open(&name(), &at(peer)).unwrap();
         peer.say("listens");
         peer.hear();
         drop(listener);

@@ -85,7 +85,7 @@ fn copy_out_words(words: &[AtomicU64], bytes: &mut [u8]) {
 
 /// What looks at words: eight at a time, and then at those that are left over, if any.
 ///
-/// A closure does for that ([`by_lines`]), but cannot be told to be compiled into its caller always. Where it stays a call, what it
+/// A closure does for that ([`ByLines`]), but cannot be told to be compiled into its caller always. Where it stays a call, what it
 /// keeps has to be in memory for each eight words: that takes a quarter longer for large messages.
 pub trait Visit {
     /// Eight words.
@@ -124,13 +124,6 @@ impl<F: FnMut(&[u64])> Visit for ByLines<F> {
     fn rest(&mut self, words: &[u64]) {
         (self.0)(words);
     }
-}
-
-/// Calls `each` with the words, eight at a time, and then with those that are left over, if any: loaded each once, as by
-/// relaxed loads.
-#[inline(always)]
-pub fn by_lines(words: &[AtomicU64], each: impl FnMut(&[u64])) {
-    visit(words, &mut ByLines(each));
 }
 
 /// Has the processor fetch the line of a word, which is about to be read: a hint, and no access.
@@ -433,7 +426,7 @@ mod tests {
         for len in 0..40 {
             let words = room(len + 1);
             let mut seen = Vec::new();
-            by_lines(&words[1..], |line| seen.extend_from_slice(line));
+            visit(&words[1..], &mut ByLines(|line: &[u64]| seen.extend_from_slice(line)));
             assert_eq!(seen, (1..=len as u64).collect::<Vec<_>>());
         }
     }

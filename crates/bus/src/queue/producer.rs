@@ -166,10 +166,11 @@ impl Producer {
     }
 
     /// Sends a message of `len` bytes that `fill` writes in place, word by word, with relaxed stores. The last word may have
-    /// bytes that are not the message's. `fill` cannot send by the same producer.
+    /// bytes that are not the message's.
     ///
     /// # Errors
-    /// As [`send_wait`](Self::send_wait); `fill` may not have been called then.
+    /// As [`send_wait`](Self::send_wait); `fill` may not have been called then. [`Busy`](ErrorKind::Busy) from within `fill`, as
+    /// whatever else would be sent by the same producer meanwhile.
     #[inline(always)]
     pub fn send_with(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
         let slot = self.fill(len, wait, fill)?;

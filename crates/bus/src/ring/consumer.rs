@@ -3,9 +3,9 @@
 use crate::sync::{Ordering, fence, order};
 use crate::words::{Foreign, Line, Lines, View, WORD, Window};
 
-use super::frame::{About, BACK, Flags, reserved, tag};
+use super::frame::{About, BACK, Flags, payload_at, reserved, tag};
 use super::lag::Lag;
-use super::{Checkpoint, FETCHED, Geometry, HEADER, LINE, Life, control, distance, fetch_ahead};
+use super::{Checkpoint, FETCHED, Geometry, Life, control, distance, fetch_ahead};
 
 /// Follows one producer.
 #[derive(Clone)]
@@ -120,12 +120,6 @@ impl Frame {
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
-}
-
-/// The word of a frame at which its payload begins.
-#[inline(always)]
-fn payload_at(is_below: bool) -> usize {
-    if is_below { LINE as usize } else { HEADER }
 }
 
 /// Whether what was read of a position before this call is what was published there, `claim` being loaded after it.

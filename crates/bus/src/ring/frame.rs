@@ -35,8 +35,8 @@ pub(crate) fn lines_of(len: usize, flags: Flags) -> u64 {
 
 /// The word of a frame, counted from its first, at which the payload begins.
 #[inline(always)]
-pub(crate) fn payload_at(flags: Flags) -> usize {
-    if flags.contains(Flags::BELOW) { LINE as usize } else { HEADER }
+pub(crate) fn payload_at(is_below: bool) -> usize {
+    if is_below { LINE as usize } else { HEADER }
 }
 
 /// The tag of the frame at a position.

@@ -14,6 +14,15 @@ fn memory() -> (Geometry, Words, Words) {
     (geometry, Words::heap(geometry.words()), Words::heap(CONTROL))
 }
 
+/// A producer that may go round once, and who follows it.
+fn pair() -> (Producer, Consumer) {
+    let (geometry, ring, words) = memory();
+    let consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
+    let producer = Producer::adopt(geometry, ring, words).unwrap();
+    producer.allow(0);
+    (producer, consumer)
+}
+
 fn send(producer: &Producer, number: u64) {
     let slot = producer.reserve(8, Flags::empty()).unwrap();
     producer.payload(slot)[0].store(number, Ordering::Relaxed);
@@ -24,10 +33,7 @@ fn send(producer: &Producer, number: u64) {
 #[test]
 fn what_is_seen_was_published() {
     loom::model(|| {
-        let (geometry, ring, words) = memory();
-        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
-        let producer = Producer::adopt(geometry, ring, words).unwrap();
-        producer.allow(0);
+        let (producer, mut consumer) = pair();
         let sender = thread::spawn(move || {
             send(&producer, 10);
             send(&producer, 11);
@@ -64,10 +70,7 @@ fn a_good_bye_is_of_its_own_epoch() {
 #[test]
 fn what_is_like_the_one_before_was_published() {
     loom::model(|| {
-        let (geometry, ring, words) = memory();
-        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
-        let producer = Producer::adopt(geometry, ring, words).unwrap();
-        producer.allow(0);
+        let (producer, mut consumer) = pair();
         send(&producer, 10);
         let Look::Message(frame) = consumer.look() else { panic!("it is there") };
         consumer.advance(frame);
@@ -86,10 +89,7 @@ fn what_is_like_the_one_before_was_published() {
 #[test]
 fn what_was_overwritten_is_not_believed() {
     loom::model(|| {
-        let (geometry, ring, words) = memory();
-        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
-        let producer = Producer::adopt(geometry, ring, words).unwrap();
-        producer.allow(0);
+        let (producer, mut consumer) = pair();
         for number in 0..15 {
             send(&producer, number);
         }
@@ -117,10 +117,7 @@ fn what_was_overwritten_is_not_believed() {
 #[test]
 fn what_flows_is_there_as_far_as_it_says() {
     loom::model(|| {
-        let (geometry, ring, words) = memory();
-        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
-        let producer = Producer::adopt(geometry, ring, words).unwrap();
-        producer.allow(0);
+        let (producer, mut consumer) = pair();
         let sender = thread::spawn(move || {
             let slot = producer.reserve(16, Flags::BELOW).unwrap();
             producer.open(slot);
@@ -164,10 +161,7 @@ fn send_some(producer: &Producer, numbers: std::ops::Range<u64>) {
 #[test]
 fn what_is_found_in_a_run_was_published() {
     loom::model(|| {
-        let (geometry, ring, words) = memory();
-        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
-        let producer = Producer::adopt(geometry, ring, words).unwrap();
-        producer.allow(0);
+        let (producer, mut consumer) = pair();
         send(&producer, 10);
         assert!(matches!(consumer.look(), Look::Message(_)));
         let sender = thread::spawn(move || send_some(&producer, 11..13));
@@ -192,10 +186,7 @@ fn what_is_found_in_a_run_was_published() {
 #[test]
 fn what_was_overwritten_in_a_run_is_not_believed() {
     loom::model(|| {
-        let (geometry, ring, words) = memory();
-        let mut consumer = Consumer::new(geometry, ring.foreign(), words.foreign(), 0).unwrap();
-        let producer = Producer::adopt(geometry, ring, words).unwrap();
-        producer.allow(0);
+        let (producer, mut consumer) = pair();
         send_some(&producer, 0..15);
         assert!(matches!(consumer.look(), Look::Message(_)));
         let sender = thread::spawn(move || {

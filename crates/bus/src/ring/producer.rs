@@ -358,7 +358,7 @@ impl Producer {
     /// The words where the payload goes.
     #[inline(always)]
     pub(crate) fn payload(&self, slot: Slot) -> &[AtomicU64] {
-        let at = self.geometry.word(slot.position) + payload_at(slot.flags);
+        let at = self.geometry.word(slot.position) + payload_at(slot.flags.contains(Flags::BELOW));
         let words = self.ring.get(at..at + words_of(slot.len));
         debug_assert!(words.is_some(), "a slot is where it was taken");
         // Not a panic, for which a caller would have to be ready at each message.

@@ -56,8 +56,8 @@ impl Message<'_> {
     /// Copies the message out, all of it, into the first bytes of `into`, and says how many it has.
     ///
     /// # Errors
-    /// [`TooLong`](twixt_os::ErrorKind::TooLong) if `into` is too short: it has been received all the same; [`Overrun`](twixt_os::ErrorKind::Overrun) if it was overwritten
-    /// meanwhile.
+    /// [`TooLong`](twixt_os::ErrorKind::TooLong) if `into` is too short: it has been received all the same;
+    /// [`Overrun`](twixt_os::ErrorKind::Overrun) if it was overwritten meanwhile.
     #[inline]
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
         let len = self.len();

@@ -224,11 +224,12 @@ impl Publisher {
     }
 
     /// Publishes a message of `len` bytes that `fill` writes in place, word by word, with relaxed stores. The last word may have
-    /// bytes that are not the message's. `fill` cannot publish by the same publisher. If it panics there is no message.
+    /// bytes that are not the message's. If `fill` panics there is no message.
     ///
     /// # Errors
     /// As [`publish_wait`](Self::publish_wait); then `fill` was not called, but without capacity, where a message has to be there
-    /// before it is given up.
+    /// before it is given up. [`Busy`](ErrorKind::Busy) from within `fill`, as whatever else would be published by the same publisher
+    /// meanwhile.
     #[inline(always)]
     pub fn publish_with(&self, len: usize, wait: Wait, fill: impl FnOnce(&[AtomicU64])) -> Result<()> {
         let slot = self.reserve(len, Flags::empty(), &wait)?.plain();
@@ -431,22 +432,15 @@ impl Publisher {
         self.maker.is_this()
     }
 
-    #[inline(always)]
     pub(super) fn check_maker(&self) -> Result<()> {
         check_maker(self.maker, "publish to", &self.site.object)
     }
 
     /// That `fill` has not returned in a child that it has forked, too: the message is the parent's.
     #[inline(always)]
-    pub(super) fn check_filler(&self) -> Result<()> {
-        // Nothing is looked up for an error that does not come.
-        if self.maker.is_this() { Ok(()) } else { self.forked() }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn forked(&self) -> Result<()> {
-        self.check_maker()
+    fn check_filler(&self) -> Result<()> {
+        // What is rarely done begins with that, and nothing is looked up for it here.
+        if self.maker.is_this() { Ok(()) } else { self.look_around() }
     }
 
     /// Publishes a slot; with no capacity, waits until all have it.
