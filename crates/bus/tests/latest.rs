@@ -11,7 +11,7 @@ use twixt_address::BusName;
 use twixt_bus::{
     Capacity, Kind, LatestReader, LatestWriter, Left, Options, Place, Presence, Waiting, remove,
 };
-use twixt_os::{Deadline, Error, ErrorKind, Wait};
+use twixt_os::{Deadline, Error, ErrorKind, Room, Wait};
 use twixt_testkit::{Peer, scratch, test};
 
 fn name() -> BusName {
@@ -305,13 +305,15 @@ fn values_have_any_length_up_to_the_message_size() {
     let options = options(scratch.path()).message_size(1 << 20);
     let mut writer = LatestWriter::open(&name(), &options).unwrap();
     let mut reader = LatestReader::open(&name(), &options.clone().create(false)).unwrap();
-    let mut read = Vec::new();
+    let (mut read, mut room) = (Vec::new(), Room::new());
     for len in [0, 1, 7, 8, 9, 48, 49, 4096, 100_000, 1 << 20, 3] {
         let value: Vec<u8> = (0..len).map(|at| (at * 7 + len) as u8).collect();
         for _ in 0..9 {
             let version = writer.write(&value).unwrap();
             assert_eq!(reader.read(&mut read).unwrap(), Some(version));
             assert!(read == value, "{len} bytes");
+            assert_eq!(reader.read_into(&mut room).unwrap(), Some((version, len)));
+            assert!(room[..len] == value, "{len} bytes");
         }
     }
     assert_eq!(kind(writer.write(&vec![0; (1 << 20) + 1])), ErrorKind::TooLong);

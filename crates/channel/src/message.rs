@@ -3,6 +3,7 @@
 use core::fmt;
 use std::os::fd::OwnedFd;
 
+use twixt_os::Room;
 use twixt_os::unix::{Credentials, Received};
 
 use crate::source::Source;
@@ -14,7 +15,7 @@ use crate::source::Source;
 #[derive(Default)]
 pub struct Message {
     /// Never shortened, so that its bytes need not be zeroed again: the message is the first `len` of them.
-    room: Vec<u8>,
+    room: Room,
     len: usize,
     pub(crate) details: Details,
 }
@@ -69,7 +70,7 @@ impl Message {
             source: Source::none(),
             descriptors: Vec::new(),
         };
-        Self { room: Vec::new(), len: 0, details }
+        Self { room: Room::new(), len: 0, details }
     }
 
     /// The bytes.
@@ -88,9 +89,8 @@ impl Message {
     }
 
     /// Takes the bytes out.
-    pub fn into_bytes(mut self) -> Vec<u8> {
-        self.room.truncate(self.len);
-        self.room
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.room.into_vec(self.len)
     }
 
     /// The type it was sent with, where the mechanism has types (System V message queues).
@@ -166,11 +166,9 @@ impl Message {
     /// Room for `len` bytes at least, to be written into; [`Message::set_len`] then says how many were. What the room
     /// holds until then is left over from earlier messages.
     pub(crate) fn room(&mut self, len: usize) -> &mut [u8] {
-        if self.room.is_empty() {
-            // Fresh memory is zero as it comes, and is not there before it is written to.
-            self.room = vec![0; len];
-        } else if self.room.len() < len {
-            self.room.resize(len, 0);
+        if self.room.len() < len {
+            // Half as long again at least, so that messages that grow little by little do not each want another room.
+            self.room.lengthen(len.max(self.room.len() + self.room.len() / 2));
         }
         &mut self.room
     }
@@ -187,7 +185,7 @@ impl Message {
     }
 
     /// Makes the first `len` bytes of this room the message's, and leaves its own room in exchange.
-    pub(crate) fn exchange(&mut self, room: &mut Vec<u8>, len: usize) {
+    pub(crate) fn exchange(&mut self, room: &mut Room, len: usize) {
         std::mem::swap(&mut self.room, room);
         self.set_len(len);
     }

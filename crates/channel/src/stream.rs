@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Resource;
 use twixt_address::Framing;
 use twixt_os::unix::Credentials;
-use twixt_os::{Errno, Error, ErrorKind, Limit, Maker, Result, Wait};
+use twixt_os::{Errno, Error, ErrorKind, Limit, Maker, Result, Room, Wait};
 
 use crate::framing::{Decoder, Fault, MAX_MESSAGE, MAX_RAW, SHORT, Wrapping, put_short_frame, wrap};
 use crate::half::{Halves, ReceiveHalf, SendHalf};
@@ -137,7 +137,7 @@ pub(crate) struct StreamSender<K: Sink> {
     capabilities: Capabilities,
     origin: Origin,
     /// Where a message is put together, at its beginning.
-    whole: Vec<u8>,
+    whole: Room,
     /// What was accepted and has not gone yet.
     kept: Vec<u8>,
     /// A message was cut in the middle; nothing that follows would be understood.
@@ -147,7 +147,7 @@ pub(crate) struct StreamSender<K: Sink> {
 
 impl<K: Sink> StreamSender<K> {
     pub(crate) fn new(sink: K, framing: Framing, capabilities: Capabilities, origin: Origin) -> Self {
-        let (whole, kept) = (Vec::new(), Vec::new());
+        let (whole, kept) = (Room::new(), Vec::new());
         let maker = Maker::this();
         Self { sink, framing, capabilities, origin, whole, kept, is_broken: false, maker }
     }
@@ -264,12 +264,14 @@ impl<K: Sink> StreamSender<K> {
             let start = usize::from(before.is_empty());
             self.write(&mut slices[start..count], descriptors, wait)
         } else {
-            self.whole.clear();
-            self.whole.reserve(before.len() + bytes.len() + after.len());
-            self.whole.extend_from_slice(before);
-            self.whole.extend_from_slice(bytes);
-            self.whole.extend_from_slice(after);
-            self.write_whole(self.whole.len(), descriptors, wait)
+            let len = before.len() + bytes.len() + after.len();
+            self.whole.lengthen(len);
+            let (head, rest) = self.whole.split_at_mut(before.len());
+            let (body, tail) = rest.split_at_mut(bytes.len());
+            head.copy_from_slice(before);
+            body.copy_from_slice(bytes);
+            tail[..after.len()].copy_from_slice(after);
+            self.write_whole(len, descriptors, wait)
         }
     }
 }

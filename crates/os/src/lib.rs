@@ -41,6 +41,7 @@ mod error;
 mod file;
 mod maker;
 mod mode;
+mod room;
 mod wait;
 
 pub mod eventfd;
@@ -64,6 +65,7 @@ pub use file::making;
 #[doc(hidden)]
 pub use maker::Maker;
 pub use mode::{Mode, NotAMode};
+pub use room::Room;
 pub use rustix::io::Errno;
 pub use wait::Wait;
 #[doc(hidden)]

@@ -5,7 +5,7 @@ use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use twixt_address::BusName;
-use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Object, Result, Wait};
+use twixt_os::{Deadline, Error, ErrorKind, Limit, Maker, Object, Result, Room, Wait};
 
 use crate::barrier;
 use crate::doorbell::Doorbell;
@@ -138,6 +138,22 @@ impl LatestReader {
             into.truncate(len);
             view.copy_to(0, into);
         })
+    }
+
+    /// As [`read`](Self::read), into the beginning of a room, which is lengthened if it is too short. Says how long the value is
+    /// as well.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    pub fn read_into(&mut self, room: &mut Room) -> Result<Option<(Version, usize)>> {
+        let mut length = 0;
+        let version = self.read_with(|view, len| {
+            room.lengthen(len);
+            view.copy_to(0, &mut room[..len]);
+            length = len;
+        })?;
+        Ok(version.map(|version| (version, length)))
     }
 
     /// Reads the newest value: `take` gets its words and its length, maybe several times, and what it made of the last counts.

@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use memchr::memchr;
 use twixt_address::Framing;
+use twixt_os::Room;
 
 use super::header::{self, HEADER, Header, LENGTH};
 use super::{Fault, MAX_MESSAGE, MAX_RAW};
@@ -22,14 +23,14 @@ pub struct Decoder {
     framing: Framing,
     /// What has arrived and was not taken yet is `buffer[waiting]`. Never shortened, so that its bytes need not be zeroed
     /// again.
-    buffer: Vec<u8>,
+    buffer: Room,
     waiting: Range<usize>,
     /// How many of the waiting bytes are known to have no delimiter.
     searched: usize,
     /// A message that the buffer is too small for, while it arrives.
     long: Option<Long>,
     /// Where that is put together: `long.arrived` bytes. Never shortened either, but handed over with the message.
-    body: Vec<u8>,
+    body: Room,
     /// What was wrong. Nothing that follows can be trusted.
     fault: Option<Fault>,
 }
@@ -69,11 +70,11 @@ impl Decoder {
     pub const fn new(framing: Framing) -> Self {
         Self {
             framing,
-            buffer: Vec::new(),
+            buffer: Room::new(),
             waiting: 0..0,
             searched: 0,
             long: None,
-            body: Vec::new(),
+            body: Room::new(),
             fault: None,
         }
     }
@@ -108,15 +109,12 @@ impl Decoder {
             }
             // Only as many bytes again as have arrived: what was merely announced may never come.
             let end = long.header.len.min((2 * long.arrived).max(BUFFER));
-            self.body.resize(end, 0);
-            return &mut self.body[long.arrived..];
+            self.body.lengthen(end);
+            return &mut self.body[long.arrived..end];
         }
         if self.waiting.is_empty() {
             self.waiting = 0..0;
-            if self.buffer.is_empty() {
-                // Fresh memory is zero as it comes, and is not there before it is written to.
-                self.buffer = vec![0; BUFFER];
-            }
+            self.buffer.lengthen(BUFFER);
             return &mut self.buffer;
         }
         let waiting = self.waiting.len();
@@ -127,7 +125,7 @@ impl Decoder {
         }
         if self.waiting.end == self.buffer.len() {
             let longer = (2 * self.buffer.len()).max(BUFFER);
-            self.buffer.resize(longer, 0);
+            self.buffer.lengthen(longer);
         }
         &mut self.buffer[self.waiting.end..]
     }
@@ -320,9 +318,7 @@ impl Decoder {
         }
         if head + len > BUFFER {
             let arrived = payload.len();
-            if self.body.len() < arrived {
-                self.body.resize(arrived, 0);
-            }
+            self.body.lengthen(arrived);
             self.body[..arrived].copy_from_slice(payload);
             self.waiting = 0..0;
             self.long = Some(Long { header, arrived });

@@ -2,6 +2,7 @@
 
 use memchr::memchr;
 use twixt_address::Framing;
+use twixt_os::Room;
 
 use super::header::{self, HEADER, LENGTH};
 use super::{Fault, MAX_MESSAGE};
@@ -82,7 +83,7 @@ pub fn wrap(framing: Framing, message: &[u8], descriptors: usize) -> Result<Wrap
 /// Puts a message as a frame at the beginning of a buffer, if it is short: the shortest way for what is sent most. Gives
 /// the length of the frame.
 #[inline]
-pub(crate) fn put_short_frame(message: &[u8], descriptors: usize, buffer: &mut Vec<u8>) -> Option<usize> {
+pub(crate) fn put_short_frame(message: &[u8], descriptors: usize, buffer: &mut Room) -> Option<usize> {
     if message.len() > SHORT || descriptors > Wrapping::MAX_DESCRIPTORS.into() {
         return None;
     }
@@ -97,8 +98,8 @@ pub(crate) fn put_short_frame(message: &[u8], descriptors: usize, buffer: &mut V
 }
 
 #[cold]
-fn lengthen(buffer: &mut Vec<u8>, len: usize) {
-    buffer.resize(len, 0);
+fn lengthen(buffer: &mut Room, len: usize) {
+    buffer.lengthen(len);
 }
 
 /// The longest message that is copied together with what stands around it, rather than written from where it is.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{EventfdFlags, eventfd};
 use twixt_address::Endpoint;
 use twixt_bus::{LatestReader, LatestWriter, Version};
-use twixt_os::{ErrorKind, Result, Wait};
+use twixt_os::{ErrorKind, Result, Room, Wait};
 
 use super::bus;
 use crate::half::{ReceiveHalf, SendHalf};
@@ -33,7 +33,7 @@ impl Mechanism for Latest {
         Ok(Box::new(Receiver {
             reader: RefCell::new(reader),
             seen: None,
-            copy: Vec::new(),
+            copy: Room::new(),
             doorbell: OnceCell::new(),
         }))
     }
@@ -91,7 +91,7 @@ struct Receiver {
     /// The version that was received last.
     seen: Option<Version>,
     /// Changes places with the room of the message that is received into.
-    copy: Vec<u8>,
+    copy: Room,
     /// A copy of the reader's, once somebody has polled: until then nobody has to ring it.
     doorbell: OnceCell<OwnedFd>,
 }
@@ -108,10 +108,11 @@ impl ReceiveHalf for Receiver {
                 }
                 newer => newer?,
             };
-            let read = reader.read(&mut self.copy)?;
+            let read = reader.read_into(&mut self.copy)?;
             // Somebody has begun it anew meanwhile, and there is nothing yet.
-            let Some(version) = read.filter(|_| read != self.seen) else { continue };
-            let len = self.copy.len();
+            let Some((version, len)) = read.filter(|&(version, _)| Some(version) != self.seen) else {
+                continue;
+            };
             message.exchange(&mut self.copy, len);
             // There is one place to write from.
             message.details.publisher = Some(0);

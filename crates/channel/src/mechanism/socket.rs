@@ -5,7 +5,7 @@ use std::cell::Cell;
 use twixt_address::{Endpoint, OptionName, UnixName};
 use twixt_os::net::Options;
 use twixt_os::unix::{Address, BindOptions};
-use twixt_os::{Deadline, Error, ErrorKind, Limit, Result, Wait};
+use twixt_os::{Deadline, Error, ErrorKind, Limit, Result, Room, Wait};
 
 use crate::{Message, Opening};
 
@@ -16,7 +16,7 @@ pub(super) const RESERVED: usize = 32;
 thread_local! {
     /// Room for a message of any length, for the time of one call, which takes it away and puts it back. The bytes are copied
     /// out of it, so that the caller's room need only be as large as the messages that come, and not as the longest that might.
-    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static ROOM: Cell<Room> = const { Cell::new(Room::new()) };
 }
 
 /// Receives into room for the longest message that can come. `receive` gives the length beside its result.
@@ -49,7 +49,7 @@ pub(super) fn receive<T>(
 }
 
 #[inline(always)]
-fn put_back(room: Vec<u8>) {
+fn put_back(room: Room) {
     let _ = ROOM.try_with(|kept| kept.set(room));
 }
 
@@ -67,9 +67,9 @@ fn receive_straight<T>(
 }
 
 #[cold]
-fn lengthen(room: &mut Vec<u8>, len: usize) {
-    // Not there before it is written to.
-    *room = vec![0; len];
+fn lengthen(room: &mut Room, len: usize) {
+    // Not there before it is written to. What the old one holds is of no use.
+    *room = Room::with_len(len);
 }
 
 /// The most that a Unix socket of a plain user can send: its buffer is at most twice `net.core.wmem_max`, or what it had
