@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, splice};
-use twixt::os::{Mode, fifo::Fifo, memfd::Memfd, pipe, posix::mq};
+use twixt::os::{Mode, Room, fifo::Fifo, memfd::Memfd, pipe, posix::mq};
 
 const BYTES: usize = 1 << 30;
 const LINES: usize = 1_000_000;
@@ -207,7 +207,8 @@ fn moved(mover: &Mover, from: Kind, to: Kind, copying: bool, directory: &Path) -
         Kind::Unix => patiently(|| UnixStream::connect(directory.join("from.sock")))?.into(),
         Kind::Tcp => patiently(|| TcpStream::connect(("127.0.0.1", from_port)))?.into(),
     };
-    let block = vec![0x5a; BLOCK];
+    let mut block = Room::with_len(BLOCK);
+    block.fill(0x5a);
     let pages = Memfd::create("pages")?;
     pages.write_at(0, &block)?;
     let start = Instant::now();
@@ -237,7 +238,7 @@ const BLOCK: usize = 1 << 20;
 
 /// Reads all there is, and says how much that was.
 fn drain(mut source: File) -> io::Result<usize> {
-    let mut buffer = vec![0; BLOCK];
+    let mut buffer = Room::with_len(BLOCK);
     let mut total = 0;
     loop {
         match source.read(&mut buffer)? {

@@ -287,6 +287,51 @@ fn what_is_copied_is_read_ahead_while_much_comes_at_a_time() {
 }
 
 #[test]
+fn bytes_are_the_same_whichever_way_they_are_moved() {
+    let _test = test!();
+    let scratch = scratch();
+    // So many that each way has its turns, and the better one is found.
+    let numbers: Vec<u8> = (0..20_000_000u32).flat_map(u32::to_le_bytes).collect();
+    let moved = |relay: Relay, source: &mut (dyn Write + Send), target: &mut dyn Read| {
+        thread::scope(|scope| {
+            scope.spawn(|| source.write_all(&numbers).unwrap());
+            let (mut got, mut left) = (vec![0; 1 << 20], &numbers[..]);
+            while !left.is_empty() {
+                let count = target.read(&mut got).unwrap();
+                assert!(count > 0 && left.starts_with(&got[..count]), "{} bytes before the end", left.len());
+                left = &left[count..];
+            }
+        });
+        relay
+    };
+    let fifo = scratch.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    let path = scratch.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let relay = Relay::start(&[&format!("fifo:{}", fifo.display()), &format!("unix:{}", path.display())]);
+    let mut source = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
+    let mut target = listener.accept().unwrap().0;
+    let relay = moved(relay, &mut source, &mut target);
+    drop(source);
+    let (code, said) = relay.end();
+    assert_eq!((code, said.ends_with(": 76.3 MiB\n")), (Some(0), true), "{said}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // A connection from which it reads, as a descriptor that it inherits.
+    let ends = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut source = TcpStream::connect(ends.local_addr().unwrap()).unwrap();
+    let mut command = twixt(["relay", "-", &format!("tcp:{address}")]);
+    let accepted = std::os::fd::OwnedFd::from(ends.accept().unwrap().0);
+    let relay = Relay(command.stdin(accepted).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut target = listener.accept().unwrap().0;
+    let relay = moved(relay, &mut source, &mut target);
+    drop((command, source));
+    let (code, said) = relay.end();
+    assert_eq!((code, said.ends_with(": 76.3 MiB\n")), (Some(0), true), "{said}");
+}
+
+#[test]
 fn what_was_read_ahead_is_saved_if_it_cannot_be_passed_on() {
     let _test = test!();
     for goes in [true, false] {

@@ -1,20 +1,19 @@
-//! Moving bytes from stream to stream: within the kernel where it can (`splice(2)`), otherwise through a buffer.
+//! Moving bytes from stream to stream: within the kernel (`splice(2)`) or through a buffer, whichever is faster.
 //!
-//! `splice` needs a pipe on one side. If neither end is one, a pipe of ours stands between them, and so it does for
-//! `tee(2)`, which copies from pipe to pipe. What is in it has been taken: it is passed on before anything else is taken,
-//! and if that fails it is saved, as is what was read ahead.
+//! What was taken is passed on before anything else is taken. If that fails it is saved, as is what was read ahead.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::ioctl_fionread;
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice, tee};
-use twixt::os::{Deadline, Errno, Error, Mechanism, Object};
+use rustix::net::{AddressFamily, sockopt};
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+use twixt::os::{Deadline, Errno, Error, Mechanism, Object, Room};
 
 use super::pace::Pace;
 use super::{Failure, Way};
@@ -23,8 +22,10 @@ use crate::interrupt::Interrupt;
 use crate::undelivered::{Form, Undelivered};
 
 mod ahead;
+mod choice;
+mod kernel;
 
-use ahead::Flow;
+use choice::{Choice, Means, Tally};
 
 /// What a pipe of ours holds, and what is moved at once where there is none: as much as a plain user's pipe may have.
 const CHUNK: usize = 1 << 20;
@@ -42,17 +43,15 @@ impl Way<'_> {
             return Ok(false);
         };
         let moved = |count| self.moved(0, count);
-        // The kernel splices a page at a time into TCP, which is slower there than a copy.
-        let is_tcp = self.ends.sender.mechanism() == Mechanism::Tcp;
-        let is_from_tcp = self.ends.receiver.mechanism() == Mechanism::Tcp;
         let (tee, interrupt) = (self.tee.as_ref(), self.interrupt);
+        let (usual, rivals) = means(source, target);
         let line = Line {
             source,
             target,
-            splices: !is_tcp,
-            room: if is_from_tcp { ROOM_FROM_TCP } else { ROOM },
-            // From TCP to TCP it is no faster: most of the work is the kernel's, which shares it out as it is.
-            reads_ahead: is_tcp && !is_from_tcp && tee.is_none() && self.arguments.rate.is_none(),
+            usual,
+            // Who wants a copy, or no more than so much a second, does not want it to be as fast as can be.
+            rivals: rivals.filter(|_| tee.is_none() && self.arguments.rate.is_none()),
+            room: if is_internet(source) { ROOM_FROM_TCP } else { ROOM },
             tee,
             interrupt,
             moved: &moved,
@@ -111,12 +110,12 @@ const COPY: &str = "what is passed on cannot be written into the file of --tee a
 struct Line<'a> {
     source: BorrowedFd<'a>,
     target: BorrowedFd<'a>,
-    /// Whether bytes are better moved within the kernel.
-    splices: bool,
+    /// How bytes are moved while few come at a time.
+    usual: Means,
+    /// Between which ways to choose while many do.
+    rivals: Option<[Means; 2]>,
     /// How much is copied at once.
     room: usize,
-    /// Whether what is copied may be taken by another thread.
-    reads_ahead: bool,
     tee: Option<&'a File>,
     interrupt: &'a Interrupt,
     moved: &'a dyn Fn(usize),
@@ -136,6 +135,16 @@ impl Ended {
     }
 }
 
+/// What came of a stint.
+enum Moved {
+    /// As much as it was to move, or as little as is better moved in another way.
+    Enough,
+    /// Nothing more can be moved.
+    Last(Ended),
+    /// One of the two cannot be spliced. These bytes were taken, and copied for --tee.
+    Impossible(Vec<u8>),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Source,
@@ -143,25 +152,28 @@ enum End {
     Tee,
 }
 
-/// What came of moving in the kernel.
-enum Attempt {
-    Ended(Ended),
-    /// One of the two cannot be spliced; these bytes were taken.
-    Impossible(Vec<u8>),
-}
-
 impl Line<'_> {
     fn run(&self, mut pace: Pace) -> Ended {
         self.widen();
-        let has_pipe = is_pipe(self.source) || is_pipe(self.target);
-        let attempt = match (self.splices, has_pipe && self.tee.is_none()) {
-            (false, _) => Attempt::Impossible(Vec::new()),
-            (true, true) => self.direct(&mut pace),
-            (true, false) => self.through_pipe(&mut pace),
-        };
-        match attempt {
-            Attempt::Ended(ended) => ended,
-            Attempt::Impossible(taken) => self.through_buffer(&taken, &mut pace),
+        let mut choice = Choice::new(self.usual, self.rivals);
+        loop {
+            let stint = choice.next();
+            let mut tally = Tally::of(stint);
+            let moved = match stint.means {
+                Means::Splice => self.in_kernel(&mut tally, &mut pace),
+                Means::Copy => self.through_buffer(&mut tally, &mut pace),
+                Means::Ahead => self.read_ahead(&mut tally),
+            };
+            match moved {
+                Moved::Enough => choice.learn(&tally),
+                Moved::Last(ended) => return ended,
+                Moved::Impossible(taken) => {
+                    choice.rule_out_splicing();
+                    if let Err(ended) = self.write(&taken, &mut Patience::default()) {
+                        return ended;
+                    }
+                }
+            }
         }
     }
 
@@ -175,119 +187,32 @@ impl Line<'_> {
         }
     }
 
-    /// From one to the other at once: nothing is ever in between.
-    fn direct(&self, pace: &mut Pace) -> Attempt {
-        loop {
+    /// Moves bytes through a buffer until the tally is full.
+    fn through_buffer(&self, tally: &mut Tally, pace: &mut Pace) -> Moved {
+        let mut room = Room::with_len(self.room);
+        while !tally.is_done() {
             if let Err(ended) = self.wait(pace) {
-                return Attempt::Ended(ended);
-            }
-            match splice(self.source, None, self.target, None, pace.most(CHUNK), flags()) {
-                Ok(0) => return Attempt::Ended(Ended::Well),
-                Ok(count) => {
-                    pace.moved(count);
-                    (self.moved)(count);
-                }
-                // There was something to take, so it may be the target that has no room.
-                Err(Errno::AGAIN) => self.wait_for_room(),
-                Err(Errno::INTR) => {}
-                Err(Errno::INVAL) => return Attempt::Impossible(Vec::new()),
-                Err(errno) => return Attempt::Ended(Ended::failed(self.whose(errno), errno, [])),
-            }
-        }
-    }
-
-    fn through_pipe(&self, pace: &mut Pace) -> Attempt {
-        let Some(between) = Pipe::of(CHUNK) else { return Attempt::Impossible(Vec::new()) };
-        let copy = self.tee.map(|file| (file, Pipe::of(between.capacity)));
-        let copy = match &copy {
-            Some((_, None)) => return Attempt::Impossible(Vec::new()),
-            Some((file, Some(pipe))) => Some((*file, pipe)),
-            None => None,
-        };
-        loop {
-            if let Err(ended) = self.wait(pace) {
-                return Attempt::Ended(ended);
-            }
-            let most = pace.most(between.capacity);
-            let count = match splice(self.source, None, &between.write, None, most, flags()) {
-                Ok(0) => return Attempt::Ended(Ended::Well),
-                Ok(count) => count,
-                Err(Errno::AGAIN | Errno::INTR) => continue,
-                Err(Errno::INVAL) => return Attempt::Impossible(Vec::new()),
-                Err(errno) => return Attempt::Ended(Ended::failed(End::Source, errno, [])),
-            };
-            if let Some((file, pipe)) = copy
-                && let Err(errno) = pipe.write_copy_of(&between, count, file)
-            {
-                return Attempt::Ended(Ended::failed(End::Tee, errno, between.drain()));
-            }
-            pace.moved(count);
-            if let Err(errno) = self.pass_on(&between, count) {
-                let rest = between.drain();
-                return match errno {
-                    // Nothing of it has gone out.
-                    Errno::INVAL if rest.len() == count => Attempt::Impossible(rest),
-                    errno => Attempt::Ended(Ended::failed(End::Target, errno, rest)),
-                };
-            }
-        }
-    }
-
-    /// Passes on what the pipe holds.
-    fn pass_on(&self, between: &Pipe, mut count: usize) -> Result<(), Errno> {
-        let mut patience = Patience::default();
-        while count > 0 {
-            match splice(&between.read, None, self.target, None, count, flags()) {
-                Ok(moved) => {
-                    count -= moved;
-                    (self.moved)(moved);
-                }
-                Err(Errno::AGAIN) => self.wait_for_room(),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-            if count > 0 {
-                patience.last(self.interrupt)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Begins with what was taken before, of which there is a copy already.
-    fn through_buffer(&self, taken: &[u8], pace: &mut Pace) -> Ended {
-        if let Err(ended) = self.write(taken, &mut Patience::default()) {
-            return ended;
-        }
-        let mut room = vec![0; self.room];
-        let mut flow = Flow::default();
-        loop {
-            if self.reads_ahead && flow.is_thick() {
-                if let Some(ended) = ahead::relay(self) {
-                    return ended;
-                }
-                flow = Flow::default();
-            }
-            if let Err(ended) = self.wait(pace) {
-                return ended;
+                return Moved::Last(ended);
             }
             let most = pace.most(room.len());
             let bytes = match rustix::io::read(self.source, &mut room[..most]) {
-                Ok(0) => return Ended::Well,
+                Ok(0) => return Moved::Last(Ended::Well),
                 Ok(count) => &room[..count],
                 Err(Errno::AGAIN | Errno::INTR) => continue,
-                Err(errno) => return Ended::failed(End::Source, errno, []),
+                Err(errno) => return Moved::Last(Ended::failed(End::Source, errno, [])),
             };
             if let Some(mut file) = self.tee
                 && let Err(error) = file.write_all(bytes)
             {
-                return Ended::failed(End::Tee, errno_of(&error), bytes);
+                return Moved::Last(Ended::failed(End::Tee, errno_of(&error), bytes));
             }
             pace.moved(bytes.len());
-            flow.read(bytes.len());
             if let Err(ended) = self.write(bytes, &mut Patience::default()) {
-                return ended;
+                return Moved::Last(ended);
             }
+            tally.moved(bytes.len());
         }
+        Moved::Enough
     }
 
     fn write(&self, mut bytes: &[u8], patience: &mut Patience) -> Result<(), Ended> {
@@ -377,8 +302,26 @@ impl Patience {
     }
 }
 
-fn flags() -> SpliceFlags {
-    SpliceFlags::MOVE | SpliceFlags::NONBLOCK
+/// How bytes are usually moved between two, and which ways are worth a trial.
+///
+/// Out of sockets and between pipes the kernel moves what it has as it is. Into sockets it takes it a page at a time, which
+/// may cost more than a copy, or not.
+fn means(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> (Means, Option<[Means; 2]>) {
+    if is_internet(target) {
+        // From TCP to TCP another thread gains nothing: most of the work is the kernel's, which shares it out as it is.
+        let copying = if is_internet(source) { Means::Copy } else { Means::Ahead };
+        (Means::Copy, Some([copying, Means::Splice]))
+    } else if is_pipe(source) && sockopt::socket_domain(target).is_ok() {
+        (Means::Splice, Some([Means::Splice, Means::Ahead]))
+    } else {
+        (Means::Splice, None)
+    }
+}
+
+/// Whether it is a connection of TCP.
+fn is_internet(descriptor: BorrowedFd<'_>) -> bool {
+    sockopt::socket_domain(descriptor)
+        .is_ok_and(|domain| matches!(domain, AddressFamily::INET | AddressFamily::INET6))
 }
 
 fn is_pipe(descriptor: BorrowedFd<'_>) -> bool {
@@ -387,60 +330,4 @@ fn is_pipe(descriptor: BorrowedFd<'_>) -> bool {
 
 fn errno_of(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
-}
-
-/// A pipe of ours.
-struct Pipe {
-    read: OwnedFd,
-    write: OwnedFd,
-    capacity: usize,
-}
-
-impl Pipe {
-    /// With room for so much, or as much as can be had.
-    fn of(capacity: usize) -> Option<Self> {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC).ok()?;
-        // A user who has used up what all pipes may have gets the usual size.
-        let _ = fcntl_setpipe_size(&write, capacity);
-        let capacity = fcntl_getpipe_size(&write).ok()?;
-        Some(Self { read, write, capacity })
-    }
-
-    /// Writes a copy of what another pipe holds into a file, by way of this one.
-    fn write_copy_of(&self, other: &Self, count: usize, mut file: &File) -> Result<(), Errno> {
-        let mut left = tee(&other.read, &self.write, count, SpliceFlags::NONBLOCK)?;
-        if left < count {
-            // Both have as many places, and this one is empty.
-            return Err(Errno::NOBUFS);
-        }
-        while left > 0 {
-            match splice(&self.read, None, file.as_fd(), None, left, SpliceFlags::MOVE) {
-                Ok(moved) => left -= moved,
-                Err(Errno::INTR) => {}
-                // What the kernel does not splice to.
-                Err(Errno::INVAL) => return file.write_all(&self.drain()).map_err(|error| errno_of(&error)),
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(())
-    }
-
-    /// All that is in it.
-    fn drain(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut room = vec![0; ROOM];
-        loop {
-            let mut polled = [PollFd::new(&self.read, PollFlags::IN)];
-            match poll(&mut polled, Some(&Timespec::default())) {
-                Ok(1..) => {}
-                Err(Errno::INTR) => continue,
-                _ => return bytes,
-            }
-            match rustix::io::read(&self.read, &mut room) {
-                Ok(count) if count > 0 => bytes.extend_from_slice(&room[..count]),
-                Err(Errno::INTR) => {}
-                _ => return bytes,
-            }
-        }
-    }
 }

@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use twixt::os::Errno;
 use twixt::os::eventfd::EventFd;
+use twixt::os::{Errno, Room};
 
-use super::{End, Ended, Line, Patience, wait_for_bytes};
+use super::choice::Tally;
+use super::{End, Ended, Line, Moved, Patience, wait_for_bytes};
 use crate::interrupt::Interrupt;
 
 /// What is taken at once: larger blocks leave the processor's cache between the two threads.
@@ -18,64 +19,45 @@ const BLOCK: usize = 256 << 10;
 /// One is filled while the other is emptied.
 const BLOCKS: usize = 2;
 
-/// Whether much comes at a time.
-#[derive(Default)]
-pub(super) struct Flow {
-    /// How many bytes reads in succession have brought that have each brought much.
-    thick: usize,
-    /// How many reads in succession have brought little.
-    thin: u32,
-}
-
-impl Flow {
-    /// A read that brings less has brought little. A pipe of the usual size holds twice as much.
-    const MUCH: usize = 32 << 10;
-
-    pub(super) fn read(&mut self, count: usize) {
-        let is_much = count >= Self::MUCH;
-        self.thick = if is_much { self.thick.saturating_add(count) } else { 0 };
-        self.thin = if is_much { 0 } else { self.thin.saturating_add(1) };
-    }
-
-    /// For long enough that a thread is worth its making.
-    pub(super) fn is_thick(&self) -> bool {
-        self.thick >= 4 << 20
-    }
-
-    fn is_thin(&self) -> bool {
-        self.thin >= 16
-    }
-}
+/// A read that brings less has brought little: a pipe of the usual size holds twice as much.
+const MUCH: usize = 32 << 10;
+/// So many of these in succession are few bytes at a time.
+const THIN: u32 = 16;
 
 /// What the reading thread has to say.
 enum Taken {
     /// A block, of which so many bytes have been read into.
-    Bytes(Vec<u8>, usize),
+    Bytes(Room, usize),
     /// Nothing more will be taken.
     Last(Ended),
 }
 
-/// Moves bytes while many come at a time. `None` once they do not, and everything that was taken has been passed on.
-pub(super) fn relay(line: &Line<'_>) -> Option<Ended> {
-    let stop = EventFd::create(0).ok()?;
-    let (give_back, empty) = channel();
-    let (full, taken) = channel();
-    for _ in 0..BLOCKS {
-        let _ = give_back.send(vec![0; BLOCK]);
+impl Line<'_> {
+    /// Moves bytes until the tally is full, or few come at a time. Everything that was taken has been passed on then.
+    pub(super) fn read_ahead(&self, tally: &mut Tally) -> Moved {
+        let Ok(stop) = EventFd::create(0) else { return Moved::Enough };
+        let (give_back, empty) = channel();
+        let (full, taken) = channel();
+        for _ in 0..BLOCKS {
+            let _ = give_back.send(Room::with_len(BLOCK));
+        }
+        let Line { source, target, interrupt, .. } = *self;
+        let reader =
+            Reader { source, target, interrupt, stop: stop.as_fd(), most: tally.left(), empty, full };
+        thread::scope(|scope| {
+            let name = thread::Builder::new().name("ahead".to_owned());
+            // Without a thread of its own there is another way to move them.
+            let Ok(_) = name.spawn_scoped(scope, || reader.run()) else { return Moved::Enough };
+            pass_on(self, tally, &taken, give_back, &stop).map_or(Moved::Enough, Moved::Last)
+        })
     }
-    let Line { source, target, interrupt, .. } = *line;
-    let reader = Reader { source, target, interrupt, stop: stop.as_fd(), empty, full };
-    thread::scope(|scope| {
-        let name = thread::Builder::new().name("ahead".to_owned());
-        name.spawn_scoped(scope, || reader.run()).ok()?;
-        pass_on(line, &taken, give_back, &stop)
-    })
 }
 
 fn pass_on(
     line: &Line<'_>,
+    tally: &mut Tally,
     taken: &Receiver<Taken>,
-    give_back: Sender<Vec<u8>>,
+    give_back: Sender<Room>,
     stop: &EventFd,
 ) -> Option<Ended> {
     // One for all that was taken: each block by itself would have a while of its own.
@@ -86,6 +68,7 @@ fn pass_on(
             Taken::Last(ended) => return Some(ended),
         };
         let Err(mut ended) = line.write(&room[..count], &mut patience) else {
+            tally.moved(count);
             let _ = give_back.send(room);
             continue;
         };
@@ -110,7 +93,9 @@ struct Reader<'a> {
     interrupt: &'a Interrupt,
     /// Readable once nothing more is to be taken.
     stop: BorrowedFd<'a>,
-    empty: Receiver<Vec<u8>>,
+    /// How many bytes to take.
+    most: usize,
+    empty: Receiver<Room>,
     full: Sender<Taken>,
 }
 
@@ -125,8 +110,8 @@ impl Reader<'_> {
 
     /// Takes bytes until there are no more, or few at a time, or nobody to pass them on.
     fn take(&self) -> Option<Ended> {
-        let mut flow = Flow::default();
-        while !flow.is_thin() {
+        let (mut taken, mut thin) = (0, 0);
+        while taken < self.most && thin < THIN {
             let mut room = self.empty.recv().ok()?;
             let count = loop {
                 match wait_for_bytes(self.source, self.target, Some(self.stop), self.interrupt) {
@@ -134,14 +119,15 @@ impl Reader<'_> {
                     Ok(false) => return None,
                     Err(ended) => return Some(ended),
                 }
-                match rustix::io::read(self.source, &mut room) {
+                match rustix::io::read(self.source, &mut room[..]) {
                     Ok(0) => return Some(Ended::Well),
                     Ok(count) => break count,
                     Err(Errno::AGAIN | Errno::INTR) => {}
                     Err(errno) => return Some(Ended::failed(End::Source, errno, [])),
                 }
             };
-            flow.read(count);
+            taken += count;
+            thin = if count < MUCH { thin + 1 } else { 0 };
             self.full.send(Taken::Bytes(room, count)).ok()?;
         }
         None
@@ -157,6 +143,7 @@ mod tests {
     use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
     use super::super::LAST_CHANCE;
+    use super::super::choice::{Means, Stint};
     use super::*;
 
     const PAGE: usize = 4096;
@@ -171,9 +158,9 @@ mod tests {
         let line = Line {
             source: target.as_fd(),
             target: sink.as_fd(),
-            splices: false,
+            usual: Means::Ahead,
+            rivals: None,
             room: BLOCK,
-            reads_ahead: true,
             tee: None,
             interrupt: &Interrupt::due(),
             moved: &|_| {},
@@ -182,7 +169,7 @@ mod tests {
         let (give_back, _empty) = channel();
         // Each is gone before its time is up; both are not, however late whoever empties the pipe is.
         for _ in 0..BLOCKS {
-            full.send(Taken::Bytes(vec![7; BLOCK], BLOCK)).unwrap();
+            full.send(Taken::Bytes(Room::with_len(BLOCK), BLOCK)).unwrap();
         }
         drop(full);
         let (done, is_done) = channel::<()>();
@@ -193,7 +180,8 @@ mod tests {
                     let _ = read(target, &mut [0; PAGE]);
                 }
             });
-            let ended = pass_on(&line, &taken, give_back, &EventFd::create(0).unwrap());
+            let mut tally = Tally::of(Stint { means: Means::Ahead, bytes: usize::MAX });
+            let ended = pass_on(&line, &mut tally, &taken, give_back, &EventFd::create(0).unwrap());
             drop(done);
             ended
         });
