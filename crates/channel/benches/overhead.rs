@@ -12,12 +12,14 @@
 //! `recvmsg(2)` instead of `recv(2)` and does more itself. So there are two raw mechanisms to compare with: the barest, and
 //! one that receives the same things and no other: of packets not the address either, which a channel does not ask for.
 
+use std::fmt::Debug;
 use std::hint::black_box;
+use std::os::fd::OwnedFd;
 use std::process::Command;
 
 use rustix::time::{ClockId, clock_gettime};
-use twixt_address::{Address, Endpoint};
-use twixt_channel::{Capabilities, Duplex, Listener, Message, Opening, Receiver, Sender};
+use twixt_address::Address;
+use twixt_channel::{Duplex, Listener, Message, Opening, Readiness, Receiver, Sender};
 use twixt_os::sysv::{Key, msg};
 use twixt_os::unix::{self, Datagram, Received, Seqpacket};
 use twixt_os::{Mode, Wait};
@@ -26,13 +28,18 @@ use twixt_os::{eventfd, net, pipe, posix};
 /// Sends one message and receives it.
 type Round = Box<dyn FnMut()>;
 
-/// A mechanism, and how to hold a round over it: raw, raw with all that a channel receives, and through a channel.
+/// A round over one kernel object: raw, raw with all that a channel receives, and through a channel.
+struct Rounds {
+    raw: Round,
+    /// None where `raw` receives all there is.
+    alike: Option<Round>,
+    channel: Round,
+}
+
+/// A mechanism, and how to hold rounds over it.
 struct Case {
     name: &'static str,
-    raw: fn() -> Round,
-    /// None where `raw` receives all there is.
-    alike: Option<fn() -> Round>,
-    channel: fn() -> Round,
+    rounds: fn() -> Rounds,
 }
 
 const MESSAGE: [u8; 64] = [7; 64];
@@ -40,30 +47,15 @@ const ROUNDS_PER_TURN: u32 = 200;
 const TURNS: usize = 2_001;
 
 const CASES: &[Case] = &[
-    Case { name: "pipe", raw: raw_pipe, alike: None, channel: channel_pipe },
-    Case {
-        name: "unix",
-        raw: raw_unix,
-        alike: Some(unix_with_descriptors),
-        channel: || over_connection("unix:@twixt-bench-overhead"),
-    },
-    Case {
-        name: "unix-seqpacket",
-        raw: raw_seqpacket,
-        alike: Some(seqpacket_with_credentials),
-        channel: || over_connection("unix-seqpacket:@twixt-bench-overhead"),
-    },
-    Case {
-        name: "unix-dgram",
-        raw: raw_datagram,
-        alike: Some(datagram_with_credentials),
-        channel: || over_mailbox("unix-dgram:@twixt-bench-overhead"),
-    },
-    Case { name: "tcp", raw: raw_tcp, alike: None, channel: || over_connection("tcp:127.0.0.1:0") },
-    Case { name: "udp", raw: raw_udp, alike: None, channel: channel_udp },
-    Case { name: "sysv-msg", raw: raw_sysv_msg, alike: None, channel: channel_sysv_msg },
-    Case { name: "posix-mq", raw: raw_posix_mq, alike: None, channel: channel_posix_mq },
-    Case { name: "eventfd", raw: raw_eventfd, alike: None, channel: channel_eventfd },
+    Case { name: "pipe", rounds: over_pipe },
+    Case { name: "unix", rounds: over_unix },
+    Case { name: "unix-seqpacket", rounds: over_seqpacket },
+    Case { name: "unix-dgram", rounds: over_datagrams },
+    Case { name: "tcp", rounds: over_tcp },
+    Case { name: "udp", rounds: over_udp },
+    Case { name: "sysv-msg", rounds: over_sysv_msg },
+    Case { name: "posix-mq", rounds: over_posix_mq },
+    Case { name: "eventfd", rounds: over_eventfd },
 ];
 
 fn main() {
@@ -109,7 +101,7 @@ struct Times {
 }
 
 fn compare(case: &Case) -> Times {
-    let (mut raw, mut alike, mut channel) = ((case.raw)(), case.alike.map(|alike| alike()), (case.channel)());
+    let Rounds { mut raw, mut alike, mut channel } = (case.rounds)();
     let mut times = Vec::with_capacity(TURNS);
     for turn in 0..TURNS + TURNS / 10 {
         let raw = time(&mut raw);
@@ -151,10 +143,11 @@ fn median(mut times: Vec<f64>) -> f64 {
 /// Holds rounds and nothing else, for an instruction counter.
 fn hold(kind: &str, name: &str, rounds: u64) {
     let case = CASES.iter().find(|case| case.name == name).expect("a case of that name");
+    let Rounds { raw, alike, channel } = (case.rounds)();
     let mut round = match kind {
-        "raw" => (case.raw)(),
-        "alike" => case.alike.unwrap_or(case.raw)(),
-        _ => (case.channel)(),
+        "raw" => raw,
+        "alike" => alike.unwrap_or(raw),
+        _ => channel,
     };
     for _ in 0..rounds {
         round();
@@ -188,183 +181,164 @@ fn address(text: &str) -> Address {
     text.parse().expect("an address")
 }
 
-fn over_connection(at: &str) -> Round {
+/// The two ends of a connection that a client has made and a listener has accepted.
+fn connection(at: &str) -> (Sender, Receiver) {
     let listener = Listener::open(&address(at)).unwrap();
     let client = Duplex::open(&Address::from(listener.address().unwrap())).unwrap();
-    let (_, receiver) = {
-        let (sender, receiver) = listener.accept().unwrap().split();
-        std::mem::forget(sender);
-        ((), receiver)
-    };
+    let (unused, receiver) = listener.accept().unwrap().split();
+    std::mem::forget(unused);
     let (sender, unused) = client.split();
     std::mem::forget(unused);
-    through(sender, receiver)
+    (sender, receiver)
 }
 
-fn over_mailbox(at: &str) -> Round {
+/// The two ends of a mailbox.
+fn mailbox(at: &str) -> (Sender, Receiver) {
     let receiver = Receiver::open(&address(at)).unwrap();
-    through(Sender::open(&address(at)).unwrap(), receiver)
+    (Sender::open(&address(at)).unwrap(), receiver)
 }
 
-fn raw_pipe() -> Round {
-    let (reader, writer) = pipe::create().unwrap();
+/// The very objects of the kernel that a channel uses, for raw rounds over them: others of their kind may lie elsewhere in
+/// the kernel's memory, which makes more of a difference than the channel does.
+fn ends<S, R>(sender: &Sender, receiver: &Receiver) -> (S, R)
+where
+    S: TryFrom<OwnedFd, Error: Debug>,
+    R: TryFrom<OwnedFd, Error: Debug>,
+{
+    let copy = |readiness: Readiness<'_>| readiness.descriptor().try_clone_to_owned().unwrap();
+    let (sender, receiver) = (copy(sender.readiness().unwrap()), copy(receiver.readiness().unwrap()));
+    (S::try_from(sender).unwrap(), R::try_from(receiver).unwrap())
+}
+
+fn over_pipe() -> Rounds {
+    let (sender, receiver) = Opening::new(&address("pipe:")).pair().unwrap();
+    let (writer, reader): (pipe::Writer, pipe::Reader) = ends(&sender, &receiver);
     let mut buffer = [0; 4096];
-    Box::new(move || {
+    let raw = Box::new(move || {
         writer.write_all(&MESSAGE).unwrap();
         assert_eq!(reader.read(black_box(&mut buffer)).unwrap(), MESSAGE.len());
-    })
+    });
+    Rounds { raw, alike: None, channel: through(sender, receiver) }
 }
 
-fn channel_pipe() -> Round {
-    let (sender, receiver) = Opening::new(&address("pipe:")).pair().unwrap();
-    through(sender, receiver)
-}
-
-fn raw_unix() -> Round {
-    let (a, b) = unix::Stream::pair().unwrap();
+fn over_unix() -> Rounds {
+    let (sender, receiver) = connection("unix:@twixt-bench-overhead");
+    let (a, b): (unix::Stream, unix::Stream) = ends(&sender, &receiver);
     let mut buffer = [0; 4096];
-    Box::new(move || {
+    let raw = Box::new(move || {
         a.send_all(&MESSAGE).unwrap();
         assert_eq!(b.receive(black_box(&mut buffer)).unwrap(), MESSAGE.len());
-    })
-}
-
-fn unix_with_descriptors() -> Round {
-    let (a, b) = unix::Stream::pair().unwrap();
+    });
+    let (a, b): (unix::Stream, unix::Stream) = ends(&sender, &receiver);
     let (mut buffer, mut descriptors) = ([0; 4096], Vec::new());
-    Box::new(move || {
+    let alike: Round = Box::new(move || {
         a.send_all(&MESSAGE).unwrap();
         let received = b.receive_appending_wait(black_box(&mut buffer), &mut descriptors, Wait::forever());
         assert_eq!(received.unwrap().len, MESSAGE.len());
-    })
+    });
+    Rounds { raw, alike: Some(alike), channel: through(sender, receiver) }
 }
 
-fn seqpacket_with_credentials() -> Round {
-    let (a, b) = Seqpacket::pair().unwrap();
+fn over_seqpacket() -> Rounds {
+    let (sender, receiver) = connection("unix-seqpacket:@twixt-bench-overhead");
+    let (a, b): (Seqpacket, Seqpacket) = ends(&sender, &receiver);
+    let mut buffer = [0; 4096];
+    let raw = Box::new(move || {
+        a.send(&MESSAGE).unwrap();
+        assert_eq!(b.receive(black_box(&mut buffer)).unwrap(), Some(MESSAGE.len()));
+    });
+    let (a, b): (Seqpacket, Seqpacket) = ends(&sender, &receiver);
     let (mut buffer, mut received) = ([0; 4096], Received::new());
-    Box::new(move || {
+    let alike: Round = Box::new(move || {
         a.send(&MESSAGE).unwrap();
         assert!(b.receive_into_wait(black_box(&mut buffer), &mut received, Wait::forever()).unwrap());
         assert_eq!(received.len, MESSAGE.len());
-    })
+    });
+    Rounds { raw, alike: Some(alike), channel: through(sender, receiver) }
 }
 
-fn datagram_with_credentials() -> Round {
-    let (a, b) = Datagram::pair().unwrap();
-    b.set_pass_credentials(true).unwrap();
+fn over_datagrams() -> Rounds {
+    let (sender, receiver) = mailbox("unix-dgram:@twixt-bench-overhead");
+    let (a, b): (Datagram, Datagram) = ends(&sender, &receiver);
+    let mut buffer = [0; 4096];
+    let raw = Box::new(move || {
+        a.send(&MESSAGE).unwrap();
+        assert_eq!(b.receive(black_box(&mut buffer)).unwrap(), MESSAGE.len());
+    });
+    let (a, b): (Datagram, Datagram) = ends(&sender, &receiver);
     let (mut buffer, mut received) = ([0; 4096], Received::new());
-    Box::new(move || {
+    let alike: Round = Box::new(move || {
         a.send(&MESSAGE).unwrap();
         b.receive_into_wait(black_box(&mut buffer), &mut received, Wait::forever()).unwrap();
         assert_eq!(received.len, MESSAGE.len());
-    })
+    });
+    Rounds { raw, alike: Some(alike), channel: through(sender, receiver) }
 }
 
-fn raw_seqpacket() -> Round {
-    let (a, b) = Seqpacket::pair().unwrap();
+fn over_tcp() -> Rounds {
+    let (sender, receiver) = connection("tcp:127.0.0.1:0");
+    let (a, b): (net::tcp::Stream, net::tcp::Stream) = ends(&sender, &receiver);
     let mut buffer = [0; 4096];
-    Box::new(move || {
-        a.send(&MESSAGE).unwrap();
-        assert_eq!(b.receive(black_box(&mut buffer)).unwrap(), Some(MESSAGE.len()));
-    })
-}
-
-fn raw_datagram() -> Round {
-    let (a, b) = Datagram::pair().unwrap();
-    let mut buffer = [0; 4096];
-    Box::new(move || {
-        a.send(&MESSAGE).unwrap();
-        assert_eq!(b.receive(black_box(&mut buffer)).unwrap(), MESSAGE.len());
-    })
-}
-
-fn raw_tcp() -> Round {
-    let listener = net::tcp::Listener::bind("127.0.0.1:0").unwrap();
-    let a = net::tcp::Stream::connect(listener.local_address().unwrap()).unwrap();
-    let b = listener.accept().unwrap();
-    let mut buffer = [0; 4096];
-    Box::new(move || {
+    let raw = Box::new(move || {
         a.send_all(&MESSAGE).unwrap();
         assert_eq!(b.receive(black_box(&mut buffer)).unwrap(), MESSAGE.len());
-    })
+    });
+    Rounds { raw, alike: None, channel: through(sender, receiver) }
 }
 
-fn raw_udp() -> Round {
-    let b = net::udp::Socket::bind("127.0.0.1:0").unwrap();
-    let a = net::udp::Connected::to(b.local_address().unwrap()).unwrap();
-    let mut buffer = vec![0; 65_536];
-    Box::new(move || {
-        a.send(&MESSAGE).unwrap();
-        assert_eq!(b.receive_from(black_box(&mut buffer)).unwrap().0, MESSAGE.len());
-    })
-}
-
-/// A free port: one that was just another's.
-fn channel_udp() -> Round {
+fn over_udp() -> Rounds {
+    // A free port: one that was just another's.
     let probe = net::udp::Socket::bind("127.0.0.1:0").unwrap();
     let port = probe.local_address().unwrap().port();
     drop(probe);
-    over_mailbox(&format!("udp:127.0.0.1:{port}"))
+    let (sender, receiver) = mailbox(&format!("udp:127.0.0.1:{port}"));
+    let (a, b): (net::udp::Connected, net::udp::Socket) = ends(&sender, &receiver);
+    let mut buffer = vec![0; 65_536];
+    let raw = Box::new(move || {
+        a.send(&MESSAGE).unwrap();
+        assert_eq!(b.receive_from(black_box(&mut buffer)).unwrap().0, MESSAGE.len());
+    });
+    Rounds { raw, alike: None, channel: through(sender, receiver) }
 }
 
-fn raw_sysv_msg() -> Round {
+fn over_sysv_msg() -> Rounds {
     let queue = msg::Queue::create(Key::PRIVATE, Mode::OWNER).unwrap().remove_on_drop();
+    let (sender, receiver) = mailbox(&format!("sysv-msg:id={}", queue.id()));
     let mut message = msg::Message::with_largest_capacity().unwrap();
     let mtype = msg::Type::default();
-    Box::new(move || {
+    let raw = Box::new(move || {
         queue.send(mtype, &MESSAGE).unwrap();
         queue.receive(msg::Select::Any, black_box(&mut message)).unwrap();
         assert_eq!(message.len(), MESSAGE.len());
-    })
+    });
+    Rounds { raw, alike: None, channel: through(sender, receiver) }
 }
 
-fn channel_sysv_msg() -> Round {
-    let queue = msg::Queue::create(Key::PRIVATE, Mode::OWNER).unwrap().remove_on_drop();
-    let mut round = over_mailbox(&format!("sysv-msg:id={}", queue.id()));
-    Box::new(move || {
-        let _ = &queue;
-        round();
-    })
-}
-
-fn raw_posix_mq() -> Round {
-    let name = format!("/twixt-bench-{}-raw", std::process::id());
+fn over_posix_mq() -> Rounds {
+    let name = format!("/twixt-bench-{}", std::process::id());
     let queue = posix::mq::Queue::create(&name, posix::mq::Access::ReadWrite, None, Mode::OWNER).unwrap();
-    let guard = queue.unlink_on_drop().unwrap();
+    let _guard = queue.unlink_on_drop().unwrap();
+    let (sender, receiver) = mailbox(&format!("posix-mq:{name}"));
     let mut buffer = vec![0; queue.message_size()];
-    Box::new(move || {
-        let _ = &guard;
+    let raw = Box::new(move || {
         queue.send(&MESSAGE, posix::mq::Priority::LOWEST).unwrap();
         assert_eq!(queue.receive(black_box(&mut buffer)).unwrap().len, MESSAGE.len());
-    })
+    });
+    Rounds { raw, alike: None, channel: through(sender, receiver) }
 }
 
-fn channel_posix_mq() -> Round {
-    let name = format!("/twixt-bench-{}-channel", std::process::id());
-    let queue = posix::mq::Queue::create(&name, posix::mq::Access::ReadWrite, None, Mode::OWNER).unwrap();
-    let guard = queue.unlink_on_drop().unwrap();
-    let mut round = over_mailbox(&format!("posix-mq:{name}"));
-    Box::new(move || {
-        let _ = &guard;
-        round();
-    })
-}
-
-fn raw_eventfd() -> Round {
-    let counter = eventfd::EventFd::create(0).unwrap();
-    Box::new(move || {
+fn over_eventfd() -> Rounds {
+    let (mut sender, mut receiver) = Opening::new(&address("eventfd:")).pair().unwrap();
+    let (counter, _): (eventfd::EventFd, OwnedFd) = ends(&sender, &receiver);
+    let raw = Box::new(move || {
         counter.add(black_box(7)).unwrap();
         assert_eq!(counter.read().unwrap(), 7);
-    })
-}
-
-fn channel_eventfd() -> Round {
-    assert!(Capabilities::of(&Endpoint::Eventfd).is_some());
-    let (mut sender, mut receiver) = Opening::new(&address("eventfd:")).pair().unwrap();
+    });
     let mut message = Message::new();
-    Box::new(move || {
+    let channel = Box::new(move || {
         sender.send(b"7").unwrap();
         receiver.receive_into(&mut message).unwrap();
         assert_eq!(message.bytes(), b"7");
-    })
+    });
+    Rounds { raw, alike: None, channel }
 }
