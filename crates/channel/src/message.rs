@@ -166,10 +166,7 @@ impl Message {
     /// Room for `len` bytes at least, to be written into; [`Message::set_len`] then says how many were. What the room
     /// holds until then is left over from earlier messages.
     pub(crate) fn room(&mut self, len: usize) -> &mut [u8] {
-        if self.room.len() < len {
-            // Half as long again at least, so that messages that grow little by little do not each want another room.
-            self.room.lengthen(len.max(self.room.len() + self.room.len() / 2));
-        }
+        self.room.grow(len);
         &mut self.room
     }
 

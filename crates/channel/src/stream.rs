@@ -265,7 +265,7 @@ impl<K: Sink> StreamSender<K> {
             self.write(&mut slices[start..count], descriptors, wait)
         } else {
             let len = before.len() + bytes.len() + after.len();
-            self.whole.lengthen(len);
+            self.whole.grow(len);
             let (head, rest) = self.whole.split_at_mut(before.len());
             let (body, tail) = rest.split_at_mut(bytes.len());
             head.copy_from_slice(before);

@@ -331,6 +331,65 @@ fn bytes_are_the_same_whichever_way_they_are_moved() {
     assert_eq!((code, said.ends_with(": 76.3 MiB\n")), (Some(0), true), "{said}");
 }
 
+/// `splice(2)` takes nothing where they stand, as if the stream had ended.
+#[test]
+fn urgent_bytes_are_no_end_of_a_stream() {
+    let _test = test!();
+    for is_blocking in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = listener.accept().unwrap().0;
+        accepted.set_nonblocking(!is_blocking).unwrap();
+        sender.write_all(b"before").unwrap();
+        rustix::net::send(&sender, b"!", rustix::net::SendFlags::OOB).unwrap();
+        sender.write_all(b" and after").unwrap();
+        let mut command = twixt(["relay", "-", "-"]);
+        command.stdin(std::os::fd::OwnedFd::from(accepted)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut relay = Relay(command.spawn().unwrap());
+        drop(command);
+        let mut got = [0; 16];
+        relay.0.stdout.as_mut().unwrap().read_exact(&mut got).unwrap();
+        assert_eq!(got, *b"before and after");
+        drop(sender);
+        let (code, said) = relay.end();
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+/// The kernel locks the pipe that it splices from while it waits for room in a socket.
+#[test]
+fn a_target_that_takes_nothing_holds_up_no_writer_that_does_not_wait() {
+    let _test = test!();
+    let scratch = scratch();
+    let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &from, rustix::fs::Mode::RWXU).unwrap();
+    let listener = UnixListener::bind(&to).unwrap();
+    let relay = Relay::start(&[&format!("fifo:{}", from.display()), &format!("unix:{}", to.display())]);
+    let reader = listener.accept().unwrap().0;
+    let writer = fs::OpenOptions::new().write(true).open(&from).unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    let (done, is_done) = std::sync::mpsc::channel();
+    // Full, and full again once the relay has taken what it could, until it has stood still for a while.
+    thread::spawn(move || {
+        let mut refused = 0;
+        while refused < 100 {
+            match rustix::io::write(&writer, &[7; 1 << 16]) {
+                Ok(_) => refused = 0,
+                Err(errno) => {
+                    assert_eq!(errno, rustix::io::Errno::AGAIN);
+                    refused += 1;
+                    thread::sleep(std::time::Duration::from_millis(2));
+                }
+            }
+        }
+        done.send(()).unwrap();
+    });
+    let is_free = is_done.recv_timeout(std::time::Duration::from_secs(20)).is_ok();
+    // Or else the writer could not be ended.
+    drop((relay, reader));
+    assert!(is_free, "a write that must not wait has waited");
+}
+
 #[test]
 fn what_was_read_ahead_is_saved_if_it_cannot_be_passed_on() {
     let _test = test!();

@@ -14,7 +14,7 @@ const LINE: usize = 64;
 /// pipe at 1.5 GB/s rather than 6.4. The kernel's own buffers begin on a page or a line; a long `Vec<u8>` begins 16 bytes
 /// behind one, where the allocator puts it. A room never lies there.
 ///
-/// It grows by [`lengthen`](Self::lengthen) and never shrinks. Memory that was not written to yet takes no room in RAM
+/// It grows, by [`lengthen`](Self::lengthen) or [`grow`](Self::grow), and never shrinks. Memory that was not written to yet takes no room in RAM
 /// while it comes fresh from the kernel, as long buffers do.
 ///
 /// ```
@@ -42,7 +42,7 @@ impl Room {
 
     /// Room for `len` bytes, which are zero.
     pub fn with_len(len: usize) -> Self {
-        let mut bytes = vec![0; len + (LINE - 1)];
+        let mut bytes = vec![0; len.saturating_add(LINE - 1)];
         let start = bytes.as_ptr().align_offset(LINE).min(LINE - 1);
         bytes.truncate(start + len);
         Self { bytes, start }
@@ -55,6 +55,13 @@ impl Room {
             let mut longer = Self::with_len(len);
             longer[..self.len()].copy_from_slice(self);
             *self = longer;
+        }
+    }
+
+    /// As [`lengthen`](Self::lengthen), and by half of what it is at least, for lengths that increase little by little.
+    pub fn grow(&mut self, len: usize) {
+        if self.len() < len {
+            self.lengthen(len.max(self.len() + self.len() / 2));
         }
     }
 
@@ -115,6 +122,18 @@ mod tests {
             assert_eq!(room.as_ptr().align_offset(LINE), 0);
             room.fill(len as u8 | 1);
         }
+    }
+
+    #[test]
+    fn grows_in_few_steps() {
+        let (mut room, mut steps) = (Room::new(), 0);
+        for len in 0..100_000 {
+            let before = room.len();
+            room.grow(len);
+            assert!(room.len() >= len && room.len() <= len.max(before + before / 2));
+            steps += u32::from(room.len() > before);
+        }
+        assert!(steps < 40, "{steps}");
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl LatestReader {
     pub fn read_into(&mut self, room: &mut Room) -> Result<Option<(Version, usize)>> {
         let mut length = 0;
         let version = self.read_with(|view, len| {
-            room.lengthen(len);
+            room.grow(len);
             view.copy_to(0, &mut room[..len]);
             length = len;
         })?;

@@ -99,7 +99,7 @@ pub(crate) fn put_short_frame(message: &[u8], descriptors: usize, buffer: &mut R
 
 #[cold]
 fn lengthen(buffer: &mut Room, len: usize) {
-    buffer.lengthen(len);
+    buffer.grow(len);
 }
 
 /// The longest message that is copied together with what stands around it, rather than written from where it is.

@@ -17,8 +17,10 @@ use crate::pace::Rate;
 /// takes nothing that it cannot pass on: when B is full, A waits. At the end of A it ends B and itself; what anybody may
 /// still send to (a queue, a ring) has no end, and is relayed until Ctrl-C.
 ///
-/// Two streams of bytes without framing are moved within the kernel (splice), without a copy through this program. Into sockets
-/// a copy may be faster: while many bytes come at a time, relay tries both, and keeps to what is. A stream that is listened to without framing is that of the first who connects.
+/// Two streams of bytes without framing are moved within the kernel (splice), without a copy through this program. Into TCP,
+/// and from pipes into Unix sockets, a copy may be faster: while many bytes come at a time relay tries both, and keeps to the
+/// faster one, unless it is to keep to a --rate or to write a copy (--tee). A stream that is listened to without framing is
+/// that of the first who connects.
 ///
 /// What was taken and could not be passed on is saved in a file, and it is told which and where. What was moved is counted
 /// on standard error at the end, and whenever SIGUSR1 comes.

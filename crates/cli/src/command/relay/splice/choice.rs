@@ -84,16 +84,21 @@ impl Choice {
             return;
         }
         self.phase = match self.phase {
-            _ if !tally.brought_much() => Phase::Looking,
+            Phase::Looking | Phase::Keeping(_) if !tally.brought_much() => Phase::Looking,
             Phase::Looking | Phase::Keeping(_) => {
                 self.best = [None; 2];
                 Phase::Trying(0)
             }
             Phase::Trying(turn) => {
-                let cost = tally.cost();
+                // That little came at a time may be its own doing: it has lost the turn.
+                let cost = tally.brought_much().then(|| tally.cost()).flatten();
                 let best = &mut self.best[turn % 2];
                 *best = best.map_or(cost, |best| cost.map_or(Some(best), |cost| Some(best.quicker(cost))));
-                if turn + 1 < 2 * TURNS { Phase::Trying(turn + 1) } else { Phase::Keeping(self.better()) }
+                match self.best {
+                    _ if turn + 1 < 2 * TURNS => Phase::Trying(turn + 1),
+                    [None, None] => Phase::Looking,
+                    _ => Phase::Keeping(self.better()),
+                }
             }
         };
     }
@@ -251,7 +256,9 @@ mod tests {
         // Tried again afterwards, and forgotten once little comes at a time.
         choice.learn(&tally(Stint { means, bytes: LOOK }, 1 << 20, QUICK, 0.0));
         assert_eq!(choice.next(), Stint { means: ONE, bytes: TRIAL });
-        choice.learn(&tally(choice.next(), 100, QUICK, 0.0));
+        for _ in 0..2 * TURNS {
+            choice.learn(&tally(choice.next(), 100, QUICK, 0.0));
+        }
         assert_eq!(choice.next(), look);
         means
     }
@@ -286,9 +293,25 @@ mod tests {
         }
         choice.learn(&tally(choice.next(), MUCH, QUICK, 0.0));
         assert_eq!(choice.next().means, ONE);
-        // It has ended early, as reading ahead does when little comes.
-        choice.learn(&Tally::of(choice.next()));
+        // Both have ended early, as reading ahead does when little comes.
+        for _ in 0..2 * TURNS {
+            choice.learn(&Tally::of(choice.next()));
+        }
         assert_eq!(choice.next(), Stint { means: Means::Copy, bytes: LOOK });
+    }
+
+    #[test]
+    fn one_that_can_only_move_little_at_a_time_has_lost() {
+        for slow in [ONE, OTHER] {
+            let mut choice = Choice::new(Means::Copy, Some([ONE, OTHER]));
+            choice.learn(&tally(choice.next(), 1 << 20, QUICK, 0.0));
+            for _ in 0..2 * TURNS {
+                let stint = choice.next();
+                let piece = if stint.means == slow { 8 << 10 } else { 1 << 20 };
+                choice.learn(&tally(stint, piece, QUICK, 0.0));
+            }
+            assert_eq!(choice.next(), Stint { means: if slow == ONE { OTHER } else { ONE }, bytes: KEPT });
+        }
     }
 
     #[test]

@@ -12,30 +12,44 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_siz
 use twixt::os::{Errno, Room};
 
 use super::choice::Tally;
-use super::{CHUNK, End, Ended, Line, Moved, Pace, Patience, ROOM, errno_of, is_pipe};
+use super::{CHUNK, End, Ended, Line, Moved, Pace, Patience, ROOM, errno_of, is_internet, is_pipe};
+
+/// After so many attempts in succession that found something to take and took nothing, it is the source that gives nothing.
+const IN_VAIN: u32 = 16;
 
 impl Line<'_> {
     /// Moves bytes within the kernel until the tally is full.
     pub(super) fn in_kernel(&self, tally: &mut Tally, pace: &mut Pace) -> Moved {
-        let has_pipe = is_pipe(self.source) || is_pipe(self.target);
-        if has_pipe && self.tee.is_none() { self.direct(tally, pace) } else { self.through_pipe(tally, pace) }
+        // Into anything but a pipe the kernel may wait for room with the pipe that it takes from locked, so that whoever writes
+        // into that cannot even be killed. It had better be ours.
+        if is_pipe(self.target) && self.tee.is_none() {
+            self.direct(tally, pace)
+        } else {
+            self.through_pipe(tally, pace)
+        }
     }
 
     /// From one to the other at once: nothing is ever in between.
     fn direct(&self, tally: &mut Tally, pace: &mut Pace) -> Moved {
+        let mut in_vain = 0;
         while !tally.is_done() {
             if let Err(ended) = self.wait(pace) {
                 return Moved::Last(ended);
             }
             match splice(self.source, None, self.target, None, pace.most(CHUNK), flags()) {
-                Ok(0) => return Moved::Last(Ended::Well),
+                Ok(0) => return self.ended(),
                 Ok(count) => {
+                    in_vain = 0;
                     pace.moved(count);
                     tally.moved(count);
                     (self.moved)(count);
                 }
                 // There was something to take, so it may be the target that has no room.
-                Err(Errno::AGAIN) => self.wait_for_room(),
+                Err(Errno::AGAIN) if in_vain < IN_VAIN || !is_internet(self.source) => {
+                    in_vain += 1;
+                    self.wait_for_room();
+                }
+                Err(Errno::AGAIN) => return self.ended(),
                 Err(Errno::INTR) => {}
                 Err(Errno::INVAL) => return Moved::Impossible(Vec::new()),
                 Err(errno) => return Moved::Last(Ended::failed(self.whose(errno), errno, [])),
@@ -58,8 +72,9 @@ impl Line<'_> {
             }
             let most = pace.most(between.capacity);
             let count = match splice(self.source, None, &between.write, None, most, flags()) {
-                Ok(0) => return Moved::Last(Ended::Well),
+                Ok(0) => return self.ended(),
                 Ok(count) => count,
+                Err(Errno::AGAIN) if is_internet(self.source) => return self.ended(),
                 Err(Errno::AGAIN | Errno::INTR) => continue,
                 Err(Errno::INVAL) => return Moved::Impossible(Vec::new()),
                 Err(errno) => return Moved::Last(Ended::failed(End::Source, errno, [])),
@@ -81,6 +96,12 @@ impl Line<'_> {
             tally.moved(count);
         }
         Moved::Enough
+    }
+
+    /// The kernel takes nothing. That is the end, but in a TCP stream also where urgent bytes stand (`MSG_OOB`): a read passes
+    /// over them, and finds out.
+    fn ended(&self) -> Moved {
+        if is_internet(self.source) { Moved::Impossible(Vec::new()) } else { Moved::Last(Ended::Well) }
     }
 
     /// Passes on what the pipe holds.
