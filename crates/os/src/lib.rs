@@ -41,7 +41,6 @@ mod error;
 mod file;
 mod maker;
 mod mode;
-mod room;
 mod wait;
 
 pub mod eventfd;
@@ -65,8 +64,8 @@ pub use file::making;
 #[doc(hidden)]
 pub use maker::Maker;
 pub use mode::{Mode, NotAMode};
-pub use room::Room;
 pub use rustix::io::Errno;
+pub use twixt_sys::Room;
 pub use wait::Wait;
 #[doc(hidden)]
 pub use wait::timespec;

@@ -16,6 +16,7 @@ pub mod ofd_lock;
 pub mod pipe;
 pub mod posix_sem;
 pub mod process_memory;
+mod room;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
@@ -27,4 +28,5 @@ pub mod usage;
 pub mod words;
 
 pub use mapping::{Access, Fault, Mapping};
+pub use room::Room;
 pub use rustix::io::Errno;
