@@ -84,7 +84,7 @@ impl Room {
         let offset = self.start.addr().get().saturating_sub(self.whole.addr().get());
         let mut bytes = self.into_box().into_vec();
         bytes.truncate(offset + len);
-        bytes.drain(..offset.min(bytes.len()));
+        bytes.drain(..offset);
         bytes
     }
 

@@ -29,7 +29,7 @@ use choice::{Choice, Means, Tally};
 
 /// What a pipe of ours holds, and what is moved at once where there is none: as much as a plain user's pipe may have.
 const CHUNK: usize = 1 << 20;
-/// Room for what the kernel cannot move, which stays in the processor's cache.
+/// Room for what is copied, which stays in the processor's cache.
 const ROOM: usize = 256 << 10;
 /// The same for what comes from TCP, which is in many pieces and no cache anyway: it moves some 10 % more with fewer reads.
 const ROOM_FROM_TCP: usize = 1 << 20;

@@ -10,7 +10,7 @@ use std::thread;
 use twixt::os::eventfd::EventFd;
 use twixt::os::{Errno, Room};
 
-use super::choice::Tally;
+use super::choice::{MUCH, Tally};
 use super::{End, Ended, Line, Moved, Patience, wait_for_bytes};
 use crate::interrupt::Interrupt;
 
@@ -19,9 +19,7 @@ const BLOCK: usize = 256 << 10;
 /// One is filled while the other is emptied.
 const BLOCKS: usize = 2;
 
-/// A read that brings less has brought little: a pipe of the usual size holds twice as much.
-const MUCH: usize = 32 << 10;
-/// So many of these in succession are few bytes at a time.
+/// So many reads in succession that each bring little are few bytes at a time.
 const THIN: u32 = 16;
 
 /// What the reading thread has to say.

@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use rustix::time::Timespec;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// A way to move bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +37,8 @@ const SETTLING: usize = 4 << 20;
 const TURNS: usize = 2;
 /// So much is moved by the better one before both are tried again.
 const KEPT: usize = 2 << 30;
-/// Less at a time, on average, is little: nothing is gained by moving it cleverly. A pipe of the usual size holds twice
-/// as much.
-const MUCH: usize = 32 << 10;
+/// Less at a time is little: nothing is gained by moving it cleverly. A pipe of the usual size holds twice as much.
+pub(super) const MUCH: usize = 32 << 10;
 
 /// Chooses the means.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Within the kernel: `splice(2)`, which needs a pipe on one side.
 //!
-//! If neither end is one, a pipe of ours stands between them, and so it does for `tee(2)`, which copies from pipe to pipe.
+//! If the target is none, a pipe of ours stands between the two, and so it does for `tee(2)`, which copies from pipe to pipe.
 //! What is in it has been taken: it is passed on before anything else is taken, and if that fails it is saved.
 
 use std::fs::File;
