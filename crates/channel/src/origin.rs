@@ -8,11 +8,6 @@ use twixt_os::{Errno, Error, ErrorKind, Mechanism, Object, Wait};
 use crate::opening::{Opening, wait_for};
 use crate::{Readiness, mechanism};
 
-/// How long an operation waits that is given no time. A constant, so that it is copied as a whole: put together field by
-/// field and copied at once, it took some 8 ns more a round over Unix sockets, presumably since loads that are wider than the
-/// stores before them wait for these.
-pub(crate) const FOREVER: Wait = Wait::forever();
-
 /// Where a handle came from: for its errors, and for the time it waits when none is given.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {

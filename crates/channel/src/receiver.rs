@@ -7,7 +7,7 @@ use twixt_address::{Address, Endpoint};
 use twixt_os::{Deadline, ErrorKind, Mechanism, Result, Wait};
 
 use crate::half::ReceiveHalf;
-use crate::origin::{FOREVER, Origin};
+use crate::origin::Origin;
 use crate::{Capabilities, Capacity, Message, Opening, Readiness, Select};
 
 /// Receives messages, over whatever mechanism its address names.
@@ -24,7 +24,10 @@ use crate::{Capabilities, Capacity, Message, Opening, Readiness, Select};
 /// ```
 pub struct Receiver {
     half: Box<dyn ReceiveHalf>,
-    origin: Origin,
+    /// Whether the origin has a timeout: here, so that a call without one looks at this one line of memory.
+    is_timed: bool,
+    /// In a box, as it is seldom looked at and long.
+    origin: Box<Origin>,
 }
 
 impl Receiver {
@@ -40,7 +43,7 @@ impl Receiver {
     }
 
     pub(crate) fn new(half: Box<dyn ReceiveHalf>, origin: Origin) -> Self {
-        Self { half, origin }
+        Self { half, is_timed: origin.timeout.is_some(), origin: Box::new(origin) }
     }
 
     /// Receives a message, waiting for one; no longer than the address's `timeout`, if it has one.
@@ -64,9 +67,10 @@ impl Receiver {
     /// As [`receive`](Self::receive); `message` is empty then.
     #[inline]
     pub fn receive_into(&mut self, message: &mut Message) -> Result<()> {
-        match self.origin.timeout {
-            None => self.receive_wait(message, FOREVER),
-            Some(_) => self.receive_in_time(message),
+        if self.is_timed {
+            self.receive_in_time(message)
+        } else {
+            self.receive_wait(message, Wait::forever())
         }
     }
 

@@ -7,7 +7,7 @@ use twixt_address::{Address, Endpoint};
 use twixt_os::{Deadline, ErrorKind, Mechanism, Result, Wait};
 
 use crate::half::SendHalf;
-use crate::origin::{FOREVER, Origin};
+use crate::origin::Origin;
 use crate::{Attributes, Capabilities, Capacity, Opening, Readiness};
 
 /// Sends messages, over whatever mechanism its address names.
@@ -31,7 +31,10 @@ use crate::{Attributes, Capabilities, Capacity, Opening, Readiness};
 /// ```
 pub struct Sender {
     half: Box<dyn SendHalf>,
-    origin: Origin,
+    /// Whether the origin has a timeout: here, so that a call without one looks at this one line of memory.
+    is_timed: bool,
+    /// In a box, as it is seldom looked at and long.
+    origin: Box<Origin>,
 }
 
 impl Sender {
@@ -47,7 +50,7 @@ impl Sender {
     }
 
     pub(crate) fn new(half: Box<dyn SendHalf>, origin: Origin) -> Self {
-        Self { half, origin }
+        Self { half, is_timed: origin.timeout.is_some(), origin: Box::new(origin) }
     }
 
     /// Sends a message, waiting for room; no longer than the address's `timeout`, if it has one.
@@ -63,10 +66,7 @@ impl Sender {
     /// Whatever the error, nothing of the message has been sent.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
-        match self.origin.timeout {
-            None => self.send_wait(message, FOREVER),
-            Some(_) => self.send_in_time(message),
-        }
+        if self.is_timed { self.send_in_time(message) } else { self.send_wait(message, Wait::forever()) }
     }
 
     /// As the address's `timeout` says. Apart, so that a sender without one has no registers to save for the clock.

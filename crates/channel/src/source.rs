@@ -8,6 +8,8 @@ use twixt_address::{AbstractName, SocketPath, UnixName};
 use twixt_os::unix;
 
 /// The sender's address as the kernel gave it. The text is made when somebody asks for it.
+///
+/// That of a Unix socket stands beside it, where the kernel has written it to.
 #[derive(Debug)]
 pub(crate) struct Source {
     origin: From,
@@ -16,8 +18,8 @@ pub(crate) struct Source {
 
 #[derive(Clone, Copy, Debug)]
 enum From {
+    /// Or from a Unix socket.
     Nowhere,
-    Unix(unix::Address),
     /// Each by itself: of the shorter one there is less to copy.
     V4(SocketAddrV4),
     V6(SocketAddrV6),
@@ -32,12 +34,6 @@ impl Source {
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.set(From::Nowhere);
-    }
-
-    /// A Unix socket's, which has a name.
-    #[inline(never)]
-    pub(crate) fn set_unix(&mut self, address: &unix::Address) {
-        self.set(From::Unix(*address));
     }
 
     #[inline]
@@ -66,31 +62,21 @@ impl Source {
     }
 
     /// As it stands in an address of the mechanism, behind the scheme.
-    pub(crate) fn text(&self) -> Option<&str> {
-        match self.origin {
-            From::Nowhere => None,
-            origin => Some(self.text.get_or_init(|| origin.to_text())),
-        }
+    pub(crate) fn text(&self, unix: &unix::Address) -> Option<&str> {
+        let text = || match self.origin {
+            From::Nowhere => unix_name(unix).map_or_else(|| unix.to_string(), |name| name.to_string()),
+            From::V4(address) => address.to_string(),
+            From::V6(address) => address.to_string(),
+            From::Process(pid) => pid.to_string(),
+        };
+        let is_known = !matches!(self.origin, From::Nowhere) || !unix.is_unnamed();
+        is_known.then(|| self.text.get_or_init(text).as_str())
     }
 }
 
 impl Default for Source {
     fn default() -> Self {
         Self::none()
-    }
-}
-
-impl From {
-    fn to_text(self) -> String {
-        match self {
-            Self::Nowhere => String::new(),
-            Self::Unix(address) => {
-                unix_name(&address).map_or_else(|| address.to_string(), |name| name.to_string())
-            }
-            Self::V4(address) => address.to_string(),
-            Self::V6(address) => address.to_string(),
-            Self::Process(pid) => pid.to_string(),
-        }
     }
 }
 

@@ -134,8 +134,9 @@ where
 pub(crate) struct StreamSender<K: Sink> {
     sink: K,
     framing: Framing,
-    capabilities: Capabilities,
-    origin: Origin,
+    // In boxes, as they are seldom looked at and long.
+    capabilities: Box<Capabilities>,
+    origin: Box<Origin>,
     /// Where a message is put together, at its beginning.
     whole: Room,
     /// What was accepted and has not gone yet.
@@ -148,7 +149,7 @@ pub(crate) struct StreamSender<K: Sink> {
 impl<K: Sink> StreamSender<K> {
     pub(crate) fn new(sink: K, framing: Framing, capabilities: Capabilities, origin: Origin) -> Self {
         let (whole, kept) = (Room::new(), Vec::new());
-        let maker = Maker::this();
+        let (maker, capabilities, origin) = (Maker::this(), Box::new(capabilities), Box::new(origin));
         Self { sink, framing, capabilities, origin, whole, kept, is_broken: false, maker }
     }
 
@@ -159,22 +160,19 @@ impl<K: Sink> StreamSender<K> {
     }
 
     /// Writes the message that was put together, which has so many bytes.
-    #[inline(always)]
     fn write_whole(&mut self, len: usize, descriptors: &[BorrowedFd<'_>], wait: Wait) -> Result<()> {
         self.sink.begin(len, wait)?;
         let written = self.sink.write(&[IoSlice::new(&self.whole[..len])], descriptors, wait);
-        if written.as_ref().is_ok_and(|&written| written < len) {
-            return self.go_on_with_whole(len, written?, wait);
-        }
-        self.sink.end();
-        written.map(drop)
+        self.go_on_with_whole(len, written, wait)
     }
 
-    #[cold]
+    /// What becomes of the message that was put together, by what a first attempt to write it has come to.
     #[inline(never)]
-    fn go_on_with_whole(&mut self, len: usize, written: usize, wait: Wait) -> Result<()> {
+    fn go_on_with_whole(&mut self, len: usize, written: Result<usize>, wait: Wait) -> Result<()> {
         let whole = std::mem::take(&mut self.whole);
-        let outcome = self.go_on(&mut [IoSlice::new(&whole[..len])], written, wait);
+        let outcome =
+            written.and_then(|written| self.go_on(&mut [IoSlice::new(&whole[..len])], written, wait));
+        self.whole = whole;
         if self.kept.is_empty() {
             self.sink.end();
         }
@@ -278,10 +276,20 @@ impl<K: Sink> StreamSender<K> {
 
 impl<K: Sink> SendHalf for StreamSender<K> {
     fn send(&mut self, bytes: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
-        let descriptors = attributes.descriptors;
-        let is_plain = self.framing == Framing::Frame && !self.is_broken && self.kept.is_empty();
-        if is_plain && let Some(len) = put_short_frame(bytes, descriptors.len(), &mut self.whole) {
-            return self.write_whole(len, descriptors, wait);
+        let is_usual = self.framing == Framing::Frame && !self.is_broken && self.kept.is_empty();
+        if is_usual
+            && attributes.descriptors.is_empty()
+            && let Some(frame) = put_short_frame(bytes, &mut self.whole)
+        {
+            let len = frame.len();
+            self.sink.begin(len, wait)?;
+            return match self.sink.write(&[IoSlice::new(frame)], &[], wait) {
+                Ok(written) if written == len => {
+                    self.sink.end();
+                    Ok(())
+                }
+                written => self.go_on_with_whole(len, written, wait),
+            };
         }
         self.send_any(bytes, attributes, wait)
     }
@@ -322,7 +330,7 @@ impl<K: Sink> SendHalf for StreamSender<K> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.capabilities.clone()
+        Capabilities::clone(&self.capabilities)
     }
 
     fn capacity(&self) -> Result<Option<Capacity>> {
@@ -359,11 +367,15 @@ const MOST_THROWN_AWAY: u32 = 64;
 pub(crate) struct StreamReceiver<S: Source> {
     source: S,
     decoder: Decoder,
-    capabilities: Capabilities,
-    origin: Origin,
+    // In boxes, as they are seldom looked at and long.
+    capabilities: Box<Capabilities>,
+    origin: Box<Origin>,
     /// What came along with bytes that no message was made of yet.
     descriptors: Vec<OwnedFd>,
     state: State,
+    /// Whether the next read may be looked at by the shortest way: the stream is open, nothing has arrived, and nothing is
+    /// wrong.
+    is_idle: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,7 +390,8 @@ enum State {
 impl<S: Source> StreamReceiver<S> {
     pub(crate) fn new(source: S, framing: Framing, capabilities: Capabilities, origin: Origin) -> Self {
         let (decoder, descriptors) = (Decoder::new(framing), Vec::new());
-        Self { source, decoder, capabilities, origin, descriptors, state: State::Open }
+        let (capabilities, origin) = (Box::new(capabilities), Box::new(origin));
+        Self { source, decoder, capabilities, origin, descriptors, state: State::Open, is_idle: false }
     }
 
     fn malformed(&self, why: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -430,7 +443,7 @@ impl<S: Source> StreamReceiver<S> {
             self.lose();
             return Err(error);
         }
-        message.details.descriptors.extend(self.descriptors.drain(..count));
+        message.details().received.descriptors.extend(self.descriptors.drain(..count));
         Ok(())
     }
 
@@ -523,37 +536,36 @@ impl<S: Source> StreamReceiver<S> {
 }
 
 impl<S: Source> StreamReceiver<S> {
-    /// Receives a message; one that one read brings by the shortest way.
-    #[inline]
-    fn receive_one(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
-        let is_usual = self.state == State::Open && self.descriptors.is_empty();
-        if is_usual && let Some(room) = self.decoder.whole_room() {
-            let read = self.source.read(room, &mut self.descriptors, wait)?;
-            return match self.decoder.first_frame_into(read, message) {
-                Some(0) => Ok(()),
-                Some(count) => self.attach(message, count.into()),
-                None => self.receive_next(message, Some(read > 0), wait),
-            };
-        }
-        self.receive_next(message, None, wait)
-    }
-
-    /// Receives the next message of several that one read has brought, or whatever comes.
+    /// Receives what the shortest way is not for. `read` is how many bytes were read just now into the decoder's whole room.
     #[inline(never)]
-    fn receive_next(&mut self, message: &mut Message, has_read: Option<bool>, wait: Wait) -> Result<()> {
-        let is_usual = self.state == State::Open && (has_read.is_some() || self.descriptors.is_empty());
-        if is_usual && let Some(count) = self.decoder.next_frame_into(message) {
-            return self.attach_any(message, count);
+    fn receive_next(&mut self, message: &mut Message, read: Option<usize>, wait: Wait) -> Result<()> {
+        self.is_idle = false;
+        self.decoder.filled(read.unwrap_or(0));
+        let may_have = self.state == State::Open && (read.is_some() || self.descriptors.is_empty());
+        match may_have.then(|| self.decoder.next_frame_into(message)).flatten() {
+            Some(count) => self.attach_any(message, count)?,
+            None => self.receive_any(message, read.map(|read| read > 0), wait)?,
         }
-        self.receive_any(message, has_read, wait)
+        self.is_idle = self.state == State::Open && self.descriptors.is_empty() && self.decoder.idles();
+        message.set_peer(self.source.peer());
+        Ok(())
     }
 }
 
 impl<S: Source> ReceiveHalf for StreamReceiver<S> {
     fn receive(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
-        self.receive_one(message, wait)?;
-        message.details.credentials = self.source.peer();
-        Ok(())
+        if !self.is_idle {
+            return self.receive_next(message, None, wait);
+        }
+        let read = self.source.read(self.decoder.whole_room(), &mut self.descriptors, wait)?;
+        match self.decoder.only_frame(read) {
+            Some(payload) if self.descriptors.is_empty() => {
+                message.set(payload);
+                message.set_peer(self.source.peer());
+                Ok(())
+            }
+            _ => self.receive_next(message, Some(read), wait),
+        }
     }
 
     fn has_buffered(&self) -> bool {
@@ -561,7 +573,7 @@ impl<S: Source> ReceiveHalf for StreamReceiver<S> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.capabilities.clone()
+        Capabilities::clone(&self.capabilities)
     }
 
     fn capacity(&self) -> Result<Option<Capacity>> {

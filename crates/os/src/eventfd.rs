@@ -191,15 +191,12 @@ impl EventFd {
     ///
     /// # Errors
     /// As the other forms.
+    #[inline]
     pub fn read_wait(&self, wait: Wait) -> Result<u64> {
         let mut value = [0; 8];
         wait.on_descriptor(self.fd.as_fd(), PollFlags::IN, |attempt| match attempt {
             Attempt::Block => rustix::io::read(&self.fd, &mut value),
-            Attempt::DontWait => {
-                let mut buffer = [IoSliceMut::new(&mut value)];
-                // The offset of all ones is "where the file stands", the only one that an eventfd takes.
-                rustix::io::preadv2(&self.fd, &mut buffer, u64::MAX, ReadWriteFlags::NOWAIT)
-            }
+            Attempt::DontWait => self.read_now(&mut value),
         })
         .map_err(|errno| self.error("read from", errno))?;
         Ok(u64::from_ne_bytes(value))
@@ -241,16 +238,23 @@ impl EventFd {
         self.add_wait(number, Wait::forever().interruptible())
     }
 
+    /// Apart from the reading that may wait, which is short enough to become part of its caller.
+    #[inline(never)]
+    fn read_now(&self, value: &mut [u8; 8]) -> core::result::Result<usize, Errno> {
+        let mut buffer = [IoSliceMut::new(value)];
+        // The offset of all ones is "where the file stands", the only one that an eventfd takes.
+        rustix::io::preadv2(&self.fd, &mut buffer, u64::MAX, ReadWriteFlags::NOWAIT)
+    }
+
     /// [`EventFd::add`], waiting as told. One system call if there is room, with a description that does not block
     /// or a wait that is for ever; otherwise one more for 1, and three more for larger numbers.
     ///
     /// # Errors
     /// As the other forms.
+    #[inline]
     pub fn add_wait(&self, number: u64, wait: Wait) -> Result<()> {
         if number > MAX {
-            let why = "an eventfd's counter holds at most 18446744073709551614";
-            let object = self.object.clone();
-            return Err(Error::refused(Mechanism::EventFd, "add to", object, ErrorKind::OutOfRange, why));
+            return Err(self.too_much());
         }
         let write = || rustix::io::write(&self.fd, &number.to_ne_bytes()).map(drop);
         let outcome = if wait.is_forever() && !self.nonblocking {
@@ -261,6 +265,13 @@ impl EventFd {
         outcome.map_err(|errno| self.error("add to", errno))
     }
 
+    #[cold]
+    fn too_much(&self) -> Error {
+        let (object, why) = (self.object.clone(), "an eventfd's counter holds at most 18446744073709551614");
+        Error::refused(Mechanism::EventFd, "add to", object, ErrorKind::OutOfRange, why)
+    }
+
+    #[inline]
     fn add_when_room(
         &self,
         number: u64,
@@ -310,6 +321,7 @@ impl EventFd {
         u64::from_str_radix(count.trim(), 16).ok()
     }
 
+    #[cold]
     fn error(&self, operation: &'static str, errno: Errno) -> Error {
         Error::kernel(Mechanism::EventFd, operation, self.object.clone(), errno)
     }

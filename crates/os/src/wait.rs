@@ -21,15 +21,20 @@ use crate::{Deadline, Errno};
 /// # let _ = (patient, hasty, until);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// Two words, which are passed in registers: it goes along with each call.
 pub struct Wait {
     limit: Limit,
     interruptible: bool,
+    /// Of [`Limit::Deadline`]; otherwise one that has passed.
+    deadline: Deadline,
 }
+
+const _: () = assert!(size_of::<Wait>() == 16);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Limit {
     Forever,
-    Until(Deadline),
+    Deadline,
     Never,
 }
 
@@ -45,17 +50,17 @@ pub(crate) enum Attempt {
 impl Wait {
     /// Until the operation is done.
     pub const fn forever() -> Self {
-        Self { limit: Limit::Forever, interruptible: false }
+        Self { limit: Limit::Forever, interruptible: false, deadline: Deadline::PASSED }
     }
 
     /// Not at all.
     pub const fn never() -> Self {
-        Self { limit: Limit::Never, interruptible: false }
+        Self { limit: Limit::Never, interruptible: false, deadline: Deadline::PASSED }
     }
 
     /// Until `deadline`. The operation is tried at least once, even if that has passed.
     pub const fn until(deadline: Deadline) -> Self {
-        Self { limit: Limit::Until(deadline), interruptible: false }
+        Self { limit: Limit::Deadline, interruptible: false, deadline }
     }
 
     /// Ends with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) when a signal handler runs, where it
@@ -68,7 +73,7 @@ impl Wait {
     /// The deadline, if there is one.
     pub const fn deadline(self) -> Option<Deadline> {
         match self.limit {
-            Limit::Until(deadline) => Some(deadline),
+            Limit::Deadline => Some(self.deadline),
             Limit::Forever | Limit::Never => None,
         }
     }
@@ -108,7 +113,7 @@ impl Wait {
         loop {
             let timeout = match self.limit {
                 Limit::Forever => None,
-                Limit::Until(deadline) => Some(deadline.remaining()),
+                Limit::Deadline => Some(self.deadline.remaining()),
                 Limit::Never => Some(Duration::ZERO),
             };
             match call(timeout) {
@@ -200,21 +205,38 @@ impl Wait {
     ///
     /// # Errors
     /// Those of the call, `ETIMEDOUT` past a deadline, `EINTR` where wanted.
+    #[inline]
     pub fn with_backoff<T>(self, mut attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-        let mut pause = SHORTEST_PAUSE;
+        match attempt() {
+            Err(errno @ (Errno::INTR | Errno::AGAIN)) => self.with_backoff_again(errno, attempt),
+            outcome => outcome,
+        }
+    }
+
+    /// The rest of [`with_backoff`](Self::with_backoff), after a first attempt that failed with `errno`. Apart, as that of
+    /// [`on_descriptor`](Self::on_descriptor) is.
+    #[cold]
+    #[inline(never)]
+    fn with_backoff_again<T>(
+        self,
+        errno: Errno,
+        mut attempt: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let (mut outcome, mut pause) = (Err(errno), SHORTEST_PAUSE);
         loop {
-            match attempt() {
+            match outcome {
                 Err(Errno::AGAIN) if !self.is_never() => self.pause(&mut pause)?,
                 Err(Errno::INTR) if !self.interruptible => {}
                 outcome => return outcome,
             }
+            outcome = attempt();
         }
     }
 
     /// Sleeps for `pause`, but not past the deadline, and doubles it.
     fn pause(self, pause: &mut Duration) -> Result<(), Errno> {
         let mut duration = *pause;
-        if let Limit::Until(deadline) = self.limit {
+        if let Some(deadline) = self.deadline() {
             let remaining = deadline.remaining();
             if remaining.is_zero() {
                 return Err(Errno::TIMEDOUT);

@@ -7,8 +7,8 @@ use std::net::Shutdown;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 use support::{INHERITED, fill, hand, kind, later, name, soon};
-use twixt_os::unix::{Attachments, Datagram};
-use twixt_os::{Deadline, Errno, ErrorKind};
+use twixt_os::unix::{Attachments, Datagram, Received};
+use twixt_os::{Deadline, Errno, ErrorKind, Wait};
 use twixt_testkit::{Peer, call, test, under_storm};
 
 #[test]
@@ -128,6 +128,12 @@ fn a_message_longer_than_the_buffer_is_told() {
         }
         assert_eq!(kind(other.try_receive(&mut buffer)), ErrorKind::WouldBlock);
     }
+    let (named, to) = (Datagram::bind(&name()).unwrap(), Datagram::bind(&name()).unwrap());
+    let mut received = Received::new();
+    named.send_to(b"too long", &to.local_address().unwrap()).unwrap();
+    let error = to.receive_into_wait(&mut buffer, &mut received, Wait::never()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    assert!(received.from.is_unnamed(), "nothing is there of a message that was cut");
     one.options().set_send_buffer(8192).unwrap();
     let error = one.send(&[0; 1 << 20]).unwrap_err();
     assert_eq!((error.kind(), error.limit().unwrap().name), (ErrorKind::TooLong, "SO_SNDBUF"));

@@ -31,6 +31,7 @@ mod storm;
 pub mod strace;
 mod test;
 mod traced;
+pub mod turns;
 
 pub use child::{Child, Spawn, wait_until_blocked_in};
 pub use compile::compile_c;

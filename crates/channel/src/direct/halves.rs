@@ -138,7 +138,7 @@ impl LinkReceiver {
     fn take(&mut self, message: &mut Message) -> Result<()> {
         let taken = self.stream.receive(message, Wait::never());
         match &taken {
-            Ok(()) => message.details.credentials = Some(self.link.peer.credentials),
+            Ok(()) => message.set_peer(Some(self.link.peer.credentials)),
             // After an end the stream is another one, to be watched in the place of the one that is closed.
             Err(error) if error.kind() == ErrorKind::PeerGone => {
                 let fd = self.stream.readiness();

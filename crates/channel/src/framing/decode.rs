@@ -194,32 +194,28 @@ impl Decoder {
         Some(descriptors)
     }
 
-    /// All its room, if nothing has arrived and it is for frames: the shortest way likewise. What is read into it is for
-    /// [`first_frame_into`](Self::first_frame_into).
-    #[inline]
-    pub(crate) fn whole_room(&mut self) -> Option<&mut [u8]> {
-        let is_empty = self.waiting.is_empty() && self.long.is_none() && self.fault.is_none();
-        if !is_empty || self.framing != Framing::Frame || self.buffer.is_empty() {
-            return None;
+    /// Whether nothing has arrived, nothing is wrong, and there is room for frames: then the shortest way can be gone, which is
+    /// to read into [`whole_room`](Self::whole_room) and take the [`only_frame`](Self::only_frame).
+    pub(crate) fn idles(&mut self) -> bool {
+        if !self.waiting.is_empty() || self.long.is_some() || self.fault.is_some() {
+            return false;
         }
-        Some(&mut self.buffer)
+        self.waiting = 0..0;
+        self.framing == Framing::Frame && !self.buffer.is_empty()
     }
 
-    /// [`filled`](Self::filled) for the [`whole_room`](Self::whole_room), and [`next_frame_into`](Self::next_frame_into): in
-    /// one, since mostly a single frame has come, and then nothing is waiting afterwards, as before.
+    /// All its room, for a read while it [idles](Self::idles).
     #[inline]
-    pub(crate) fn first_frame_into(&mut self, read: usize, message: &mut Message) -> Option<u8> {
-        if let Some((header, rest)) = self.buffer.get(..read).and_then(<[u8]>::split_first_chunk)
-            && let Some((payload, descriptors)) = header::payload_of(header, rest)
-        {
-            message.set(payload);
-            if payload.len() < rest.len() {
-                self.waiting = HEADER + payload.len()..read;
-            }
-            return Some(descriptors);
-        }
-        self.waiting = 0..read.min(self.buffer.len());
-        None
+    pub(crate) fn whole_room(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+
+    /// The payload of the one frame that so many bytes of the whole room are, if they are that and no descriptors go with it.
+    /// Otherwise they are to be [told of](Self::filled) as usual.
+    #[inline]
+    pub(crate) fn only_frame(&self, read: usize) -> Option<&[u8]> {
+        let (header, payload) = self.buffer.get(..read)?.split_first_chunk()?;
+        header::is_all(header, payload).then_some(payload)
     }
 
     /// As [`Decoder::finish`], into a message. Returns whether there is one.

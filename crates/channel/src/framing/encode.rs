@@ -80,21 +80,21 @@ pub fn wrap(framing: Framing, message: &[u8], descriptors: usize) -> Result<Wrap
     Ok(wrapping)
 }
 
-/// Puts a message as a frame at the beginning of a buffer, if it is short: the shortest way for what is sent most. Gives
-/// the length of the frame.
+/// Puts a message as a frame at the beginning of a buffer, if it is short: the shortest way for what is sent most.
 #[inline]
-pub(crate) fn put_short_frame(message: &[u8], descriptors: usize, buffer: &mut Room) -> Option<usize> {
-    if message.len() > SHORT || descriptors > Wrapping::MAX_DESCRIPTORS.into() {
+pub(crate) fn put_short_frame<'a>(message: &[u8], buffer: &'a mut Room) -> Option<&'a [u8]> {
+    if message.len() > SHORT {
         return None;
     }
     let len = HEADER + message.len();
     if buffer.len() < len {
         lengthen(buffer, len);
     }
-    let (header, payload) = buffer.get_mut(..len)?.split_first_chunk_mut()?;
-    *header = header::of_payload(message, descriptors as u8);
+    let frame = buffer.get_mut(..len)?;
+    let (header, payload) = frame.split_first_chunk_mut()?;
+    *header = header::of_payload(message, 0);
     payload.copy_from_slice(message);
-    Some(len)
+    Some(frame)
 }
 
 #[cold]

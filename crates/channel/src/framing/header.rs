@@ -102,6 +102,14 @@ pub(super) fn payload_of<'a>(header: &[u8; HEADER], rest: &'a [u8]) -> Option<(&
     is_frame.then_some((payload, (covered >> DESCRIPTORS_SHIFT) as u8))
 }
 
+/// Whether this is the payload of the header, all of it, and no descriptors go with it.
+#[inline]
+pub(super) fn is_all(header: &[u8; HEADER], payload: &[u8]) -> bool {
+    let (covered, announced) = split(header);
+    // The descriptors and the zeros are the number's upper half.
+    covered == payload.len() as u64 && checksum(covered, payload) == announced
+}
+
 /// The bytes before the checksum as a number, and the checksum.
 #[inline]
 fn split(header: &[u8; HEADER]) -> (u64, u32) {

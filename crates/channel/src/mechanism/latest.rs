@@ -115,9 +115,9 @@ impl ReceiveHalf for Receiver {
             };
             message.exchange(&mut self.copy, len);
             // There is one place to write from.
-            message.details.publisher = Some(0);
-            message.details.sequence = Some(version.number());
-            message.details.missed = skipped(self.seen, version);
+            message.details().publisher = Some(0);
+            message.details().sequence = Some(version.number());
+            message.details().missed = skipped(self.seen, version);
             self.seen = Some(version);
             return Ok(());
         }

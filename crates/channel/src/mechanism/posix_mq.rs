@@ -140,7 +140,7 @@ impl ReceiveHalf for Receiver {
     fn receive(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
         let received = self.queue.receive_wait(message.room(self.queue.message_size()), wait)?;
         message.set_len(received.len);
-        message.details.priority = Some(received.priority.get());
+        message.set_priority(received.priority.get());
         Ok(())
     }
 

@@ -117,9 +117,9 @@ impl ReceiveHalf for Receiver {
                 continue;
             }
             message.set_len(len);
-            message.details.publisher = Some(producer);
-            message.details.sequence = Some(sequence);
-            message.details.deliveries = Some(deliveries);
+            message.details().publisher = Some(producer);
+            message.details().sequence = Some(sequence);
+            message.details().deliveries = Some(deliveries);
             return Ok(());
         }
     }

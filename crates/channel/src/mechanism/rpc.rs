@@ -162,7 +162,7 @@ impl ReceiveHalf for Receiver {
                 let len = sample.len();
                 sample.read(&mut message.room(len)[..len])?;
                 message.set_len(len);
-                message.details.sequence = Some(sample.sequence());
+                message.details().sequence = Some(sample.sequence());
                 return Ok(());
             }
             Err(error) => error,

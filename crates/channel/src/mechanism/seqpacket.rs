@@ -5,12 +5,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use twixt_address::{Endpoint, OptionName};
-use twixt_os::unix::{Attachments, Received, Seqpacket as Socket, SeqpacketListener, UnlinkGuard};
+use twixt_os::unix::{Attachments, Seqpacket as Socket, SeqpacketListener, UnlinkGuard};
 use twixt_os::{Error, ErrorKind, Maker, Object, Result, Wait};
 
 use super::socket::{self, Buffer, RESERVED, USUAL_LONGEST_UNIX};
 use crate::half::{Accept, Halves, ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
+use crate::message::Details;
 use crate::origin::Origin;
 use crate::{
     Attributes, Boundaries, Capabilities, Capacities, Capacity, Direction, Message, Opening, Parties,
@@ -118,7 +119,7 @@ pub(super) fn halves_of(connected: Socket, object: Object) -> Halves {
 fn halves(connected: Socket, longest: usize, object: Object, ending: Ending) -> Halves {
     let socket = Arc::new(connected);
     let sender = Sender { socket: Arc::clone(&socket), ending };
-    (Box::new(sender), Box::new(Receiver { socket, longest, object, ending, received: Received::new() }))
+    (Box::new(sender), Box::new(Receiver { socket, longest, object, ending }))
 }
 
 /// A listening socket, bound here or passed to this process.
@@ -211,20 +212,18 @@ struct Receiver {
     longest: usize,
     object: Object,
     ending: Ending,
-    /// What came beside the bytes, for the time of one call.
-    received: Received,
 }
 
 impl Receiver {
     /// Receives a message, unless the connection has ended.
     #[inline(always)]
-    fn take(&mut self, message: &mut Message, wait: Wait) -> Result<bool> {
-        let is_message = socket::receive(message, self.longest, |room| {
-            let is_message = self.socket.receive_into_wait(room, &mut self.received, wait)?;
-            Ok((is_message, self.received.len))
-        })?;
-        message.details.take(&mut self.received);
-        Ok(is_message)
+    fn take(&self, message: &mut Message, wait: Wait) -> Result<bool> {
+        socket::receive(message, self.longest, |room, Details { received, .. }| {
+            let is_message = self.socket.receive_into_wait(room, received, wait)?;
+            // A socket that came as a descriptor may have it sent; nobody could take it out.
+            received.pidfd = None;
+            Ok((is_message, received.len))
+        })
     }
 
     /// Makes way for another attempt, if it may overcome the failure. Apart, since it hardly ever happens.

@@ -168,7 +168,7 @@ impl ReceiveHalf for Receiver {
         // One that came without a value is 0, as in C.
         number::write(message, info.value().map_or(0, signal::Value::as_i32));
         if let Some(pid) = info.pid() {
-            message.details.source.set_process(pid.as_raw_nonzero().get());
+            message.details().source.set_process(pid.as_raw_nonzero().get());
         }
         Ok(())
     }

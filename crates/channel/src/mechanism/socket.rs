@@ -7,69 +7,72 @@ use twixt_os::net::Options;
 use twixt_os::unix::{Address, BindOptions};
 use twixt_os::{Deadline, Error, ErrorKind, Limit, Result, Room, Wait};
 
+use crate::message::Details;
 use crate::{Message, Opening};
 
 /// `net.core.wmem_default` less what the kernel keeps for itself: the longest message of an untouched Unix socket.
 pub(super) const USUAL_LONGEST_UNIX: usize = 212_992 - RESERVED;
 /// What the kernel keeps of a Unix socket's send buffer.
 pub(super) const RESERVED: usize = 32;
+
 thread_local! {
     /// Room for a message of any length, for the time of one call, which takes it away and puts it back. The bytes are copied
     /// out of it, so that the caller's room need only be as large as the messages that come, and not as the longest that might.
-    static ROOM: Cell<Room> = const { Cell::new(Room::new()) };
+    /// In a box, as a room is four words long.
+    static ROOM: Cell<Option<Box<Room>>> = const { Cell::new(None) };
 }
 
-/// Receives into room for the longest message that can come. `receive` gives the length beside its result.
+/// Receives into room for the longest message that can come. `receive` fills in the details, and gives the length beside its
+/// result.
 #[inline(always)]
 pub(super) fn receive<T>(
     message: &mut Message,
     longest: usize,
-    mut receive: impl FnMut(&mut [u8]) -> Result<(T, usize)>,
+    receive: impl FnOnce(&mut [u8], &mut Details) -> Result<(T, usize)>,
 ) -> Result<T> {
-    if message.room_len() >= longest {
-        return receive_straight(message, longest, receive);
-    }
-    // A thread that is ending has no such room any more, and gets one for the time being.
-    let mut room = ROOM.try_with(Cell::take).unwrap_or_default();
-    if room.len() < longest {
-        lengthen(&mut room, longest);
-    }
+    let mut borrowed = if message.room_len() < longest { Some(borrow_room(longest)) } else { None };
+    let (own, details) = message.room_and_details();
+    let room = borrowed.as_deref_mut().map_or(own, |room| room);
     // Two ways out, so that on neither a result is moved, which is as large as an error.
-    match receive(&mut room) {
+    match receive(room, details) {
         Ok((received, len)) => {
-            message.set(room.get(..len).unwrap_or(&room));
-            put_back(room);
+            match borrowed {
+                Some(room) => {
+                    message.set(room.get(..len).unwrap_or(&room));
+                    put_back(room);
+                }
+                None => message.set_len(len),
+            }
             Ok(received)
         }
         Err(error) => {
-            put_back(room);
+            if let Some(room) = borrowed {
+                put_back(room);
+            }
             Err(error)
         }
     }
 }
 
 #[inline(always)]
-fn put_back(room: Room) {
-    let _ = ROOM.try_with(|kept| kept.set(room));
+fn borrow_room(len: usize) -> Box<Room> {
+    match ROOM.try_with(Cell::take) {
+        Ok(Some(room)) if room.len() >= len => room,
+        // A thread that is ending has no such room any more, and gets one for the time being.
+        _ => make_room(len),
+    }
 }
 
-/// Into the message's own room, which has to be as large then.
+#[inline(always)]
+fn put_back(room: Box<Room>) {
+    let _ = ROOM.try_with(|kept| kept.set(Some(room)));
+}
+
 #[cold]
 #[inline(never)]
-fn receive_straight<T>(
-    message: &mut Message,
-    longest: usize,
-    mut receive: impl FnMut(&mut [u8]) -> Result<(T, usize)>,
-) -> Result<T> {
-    let (received, len) = receive(message.room(longest))?;
-    message.set_len(len);
-    Ok(received)
-}
-
-#[cold]
-fn lengthen(room: &mut Room, len: usize) {
-    // Not there before it is written to. What the old one holds is of no use.
-    *room = Room::with_len(len);
+fn make_room(len: usize) -> Box<Room> {
+    // Not there before it is written to.
+    Box::new(Room::with_len(len))
 }
 
 /// The most that a Unix socket of a plain user can send: its buffer is at most twice `net.core.wmem_max`, or what it had

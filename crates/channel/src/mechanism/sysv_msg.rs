@@ -202,7 +202,7 @@ impl ReceiveHalf for Receiver {
             }
         }
         message.set(self.room.bytes());
-        message.details.message_type = Some(self.room.mtype().get());
+        message.set_message_type(self.room.mtype().get());
         Ok(())
     }
 

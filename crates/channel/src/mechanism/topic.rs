@@ -127,8 +127,8 @@ fn take(subscriber: &mut Subscriber, message: &mut Message, wait: Wait) -> Resul
     let len = sample.len();
     sample.read(&mut message.room(len)[..len])?;
     message.set_len(len);
-    message.details.publisher = Some(sample.publisher() as u64);
-    message.details.sequence = Some(sample.sequence());
+    message.details().publisher = Some(sample.publisher() as u64);
+    message.details().sequence = Some(sample.sequence());
     Ok(())
 }
 
@@ -139,7 +139,7 @@ impl ReceiveHalf for Receiver {
         loop {
             let error = match take(subscriber, message, wait) {
                 Ok(()) => {
-                    message.details.missed = subscriber.missed().saturating_sub(self.told);
+                    message.details().missed = subscriber.missed().saturating_sub(self.told);
                     self.told = subscriber.missed();
                     return Ok(());
                 }

@@ -1,12 +1,12 @@
 //! UDP sockets.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use twixt_address::{Endpoint, HostPort};
 use twixt_os::net::udp::{Connected, LONGEST, LONGEST_V6, Socket};
-use twixt_os::{ErrorKind, Result, Wait};
+use twixt_os::{ErrorKind, Result, Room, Wait};
 
 use super::socket::{self, Buffer};
 use crate::half::{Halves, ReceiveHalf, SendHalf};
@@ -60,8 +60,10 @@ impl Mechanism for Udp {
                 let bound = bound(opening)?;
                 socket::set_buffer(opening, bound.options(), Buffer::Send)?;
                 let mut first = Message::new();
-                let mut from = NOBODY;
-                take(&bound, &mut first, &mut from, opening.opening_wait())?;
+                let mut room = Room::with_len(ROOM);
+                let (len, from) = bound.receive_from_wait(&mut room, opening.opening_wait())?;
+                first.set(&room[..len]);
+                first.details().source.set_inet(&from);
                 (bound.connect(from)?, Some(first))
             }
         };
@@ -197,7 +199,7 @@ impl ReceiveHalf for Receiver {
             return Ok(());
         }
         match &self.socket {
-            Listening::Bound(socket) => take(socket, message, &mut { NOBODY }, wait),
+            Listening::Bound(socket) => take(socket, message, wait),
             Listening::Connected(socket) => take_from_peer(socket, message, wait),
         }
     }
@@ -234,23 +236,17 @@ impl ReceiveHalf for Receiver {
 /// Apart from [`take`], so that the usual receiver's way is short.
 #[inline(never)]
 fn take_from_peer(socket: &Connected, message: &mut Message, wait: Wait) -> Result<()> {
-    socket::receive(message, ROOM, |room| {
+    socket::receive(message, ROOM, |room, _| {
         let len = socket.receive_wait(room, wait)?;
         Ok(((), len))
     })
 }
 
-/// The address that nobody has.
-const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-
-/// `from` is written to rather than returned: wrapped into results it would be copied each time, in other pieces.
 #[inline]
-fn take(socket: &Socket, message: &mut Message, from: &mut SocketAddr, wait: Wait) -> Result<()> {
-    socket::receive(message, ROOM, |room| {
+fn take(socket: &Socket, message: &mut Message, wait: Wait) -> Result<()> {
+    socket::receive(message, ROOM, |room, details| {
         let (len, sender) = socket.receive_from_wait(room, wait)?;
-        *from = sender;
+        details.source.set_inet(&sender);
         Ok(((), len))
-    })?;
-    message.details.source.set_inet(from);
-    Ok(())
+    })
 }

@@ -4,12 +4,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use twixt_address::{Endpoint, OptionName};
-use twixt_os::unix::{Address, Attachments, Datagram, Received, UnlinkGuard};
+use twixt_os::unix::{Address, Attachments, Datagram, UnlinkGuard};
 use twixt_os::{Errno, Error, ErrorKind, Result, Wait};
 
 use super::socket::{self, Buffer, RESERVED, USUAL_LONGEST_UNIX};
 use crate::half::{Halves, ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
+use crate::message::Details;
 use crate::{
     Attributes, Boundaries, Capabilities, Capacity, Direction, Message, Opening, Parties, Readiness, Side,
 };
@@ -55,8 +56,8 @@ impl Mechanism for UnixDatagram {
                 let socket = Arc::new(socket);
                 let mut receiver = receiver(Arc::clone(&socket), guard)?;
                 let mut first = Message::new();
-                receiver.take(&mut first, opening.opening_wait())?;
-                let from = receiver.received.from;
+                receiver.receive(&mut first, opening.opening_wait())?;
+                let from = first.details().received.from;
                 if from.is_unnamed() {
                     let why =
                         "the first message came from a socket without an address, which cannot be answered";
@@ -111,7 +112,7 @@ fn bound(opening: &Opening) -> Result<(Datagram, Option<UnlinkGuard>)> {
 fn receiver(socket: Arc<Datagram>, guard: Option<UnlinkGuard>) -> Result<Receiver> {
     socket.set_pass_credentials(true)?;
     let longest = socket::longest_unix(socket.options().send_buffer()?);
-    Ok(Receiver { socket, longest, first: None, received: Received::new(), _guard: guard })
+    Ok(Receiver { socket, longest, first: None, _guard: guard })
 }
 
 /// Both halves of a socket that came as a descriptor. It can send if it is connected.
@@ -128,12 +129,26 @@ struct Sender {
 }
 
 impl Sender {
+    #[inline(always)]
     fn try_once(&self, bytes: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
         if attributes.descriptors.is_empty() {
             return self.socket.send_wait(bytes, wait);
         }
         let attachments = Attachments::descriptors(attributes.descriptors);
         self.socket.send_with_wait(bytes, None, &attachments, wait)
+    }
+
+    /// The kernel takes a receiver that has closed away from its senders, for the next send, or says it at once to one that it
+    /// closed with messages unread. Another may have taken its place.
+    #[cold]
+    #[inline(never)]
+    fn try_again(&self, error: Error, bytes: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
+        if !matches!(error.kind(), ErrorKind::NoPeer | ErrorKind::PeerGone) {
+            return Err(error);
+        }
+        let Some(address) = &self.address else { return Err(Self::gone(error)) };
+        self.socket.connect(address).map_err(Self::gone)?;
+        self.try_once(bytes, attributes, wait).map_err(Self::gone)
     }
 
     fn gone(error: Error) -> Error {
@@ -146,15 +161,10 @@ impl Sender {
 
 impl SendHalf for Sender {
     fn send(&mut self, bytes: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
-        let error = match self.try_once(bytes, attributes, wait) {
-            // The kernel takes a receiver that has closed away from its senders, for the next send, or says it at once to
-            // one that it closed with messages unread.
-            Err(error) if matches!(error.kind(), ErrorKind::NoPeer | ErrorKind::PeerGone) => error,
-            sent => return sent,
-        };
-        let Some(address) = &self.address else { return Err(Self::gone(error)) };
-        self.socket.connect(address).map_err(Self::gone)?;
-        self.try_once(bytes, attributes, wait).map_err(Self::gone)
+        match self.try_once(bytes, attributes, wait) {
+            Ok(()) => Ok(()),
+            Err(error) => self.try_again(error, bytes, attributes, wait),
+        }
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -183,11 +193,10 @@ struct Receiver {
     longest: usize,
     /// The message by which a peer was found.
     first: Option<Message>,
-    /// What came beside the bytes of the last one.
-    received: Received,
 }
 
 impl Receiver {
+    #[inline(always)]
     fn take(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
         let mut was_reset = false;
         loop {
@@ -199,13 +208,13 @@ impl Receiver {
     }
 
     #[inline(always)]
-    fn try_once(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
-        socket::receive(message, self.longest, |room| {
-            self.socket.receive_into_wait(room, &mut self.received, wait)?;
-            Ok(((), self.received.len))
-        })?;
-        message.details.take(&mut self.received);
-        Ok(())
+    fn try_once(&self, message: &mut Message, wait: Wait) -> Result<()> {
+        socket::receive(message, self.longest, |room, Details { received, .. }| {
+            self.socket.receive_into_wait(room, received, wait)?;
+            // A socket that came as a descriptor may have it sent; nobody could take it out.
+            received.pidfd = None;
+            Ok(((), received.len))
+        })
     }
 
     /// Makes way for another attempt, if it may overcome the failure. Apart, since it hardly ever happens.

@@ -13,6 +13,7 @@ use crate::Capacity;
 pub(crate) struct PipeSink(pub(crate) Writer);
 
 impl Sink for PipeSink {
+    #[inline(always)]
     fn write(&mut self, slices: &[IoSlice<'_>], _: &[BorrowedFd<'_>], wait: Wait) -> Result<usize> {
         self.0.write_vectored_wait(slices, wait)
     }
@@ -34,6 +35,7 @@ impl Sink for PipeSink {
 pub(crate) struct PipeSource(pub(crate) Reader);
 
 impl Source for PipeSource {
+    #[inline(always)]
     fn read(&mut self, buffer: &mut [u8], _: &mut Vec<OwnedFd>, wait: Wait) -> Result<usize> {
         self.0.read_wait(buffer, wait)
     }

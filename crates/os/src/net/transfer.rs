@@ -99,6 +99,7 @@ pub(crate) enum Taken<T> {
 /// `take` receives with `MSG_TRUNC` and the flags that it is given, and says how long the message really was. To keep
 /// a message that is too long, the length is looked at first; another process may take that very message meanwhile,
 /// so that the next one is cut after all. `ended` is what comes when this side was shut down for reading.
+#[inline(always)]
 pub(crate) fn take_message<T>(
     fd: BorrowedFd<'_>,
     room: usize,
@@ -114,9 +115,21 @@ pub(crate) fn take_message<T>(
             (taken, _) => Ok(Taken::Whole(taken)),
         }
     };
-    if !keep {
-        return wait.on_descriptor(fd, PollFlags::IN, |attempt| take(receive_flags(attempt)));
+    if keep {
+        return take_what_fits(fd, room, wait, take);
     }
+    wait.on_descriptor(fd, PollFlags::IN, |attempt| take(receive_flags(attempt)))
+}
+
+/// As [`take_message`], but leaves a message that is too long.
+#[cold]
+#[inline(never)]
+fn take_what_fits<T>(
+    fd: BorrowedFd<'_>,
+    room: usize,
+    wait: Wait,
+    mut take: impl FnMut(RecvFlags) -> Result<Taken<T>, Errno>,
+) -> Result<Taken<T>, Errno> {
     loop {
         let len = next_len(fd, wait)?;
         if len > room {
@@ -125,7 +138,7 @@ pub(crate) fn take_message<T>(
         match take(RecvFlags::DONTWAIT) {
             // Another process was faster.
             Err(Errno::AGAIN) if !wait.is_never() => {}
-            Err(Errno::INTR) if wait != wait.interruptible() => {}
+            Err(Errno::INTR) if !wait.is_interruptible() => {}
             outcome => return outcome,
         }
     }
@@ -144,6 +157,7 @@ fn next_len(fd: BorrowedFd<'_>, wait: Wait) -> Result<usize, Errno> {
 /// Once it is empty the kernel lets those that wait in a call know, but goes on to tell `EAGAIN` to those that do not,
 /// while poll calls it readable. After the shutdown nothing more can arrive, so a second `EAGAIN` is the end. Who does
 /// not want to wait at all is spared the question, as in C.
+#[inline(always)]
 pub(crate) fn or_ended<T>(
     fd: BorrowedFd<'_>,
     wait: Wait,
@@ -151,12 +165,22 @@ pub(crate) fn or_ended<T>(
     ended: impl FnOnce() -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     match call() {
-        Err(Errno::AGAIN) if !wait.is_never() && Wait::never().poll(fd, PollFlags::RDHUP).is_ok() => {
-            match call() {
-                Err(Errno::AGAIN) => ended(),
-                outcome => outcome,
-            }
-        }
+        Err(Errno::AGAIN) if !wait.is_never() => ended_or_not_yet(fd, call, ended),
+        outcome => outcome,
+    }
+}
+
+/// Apart, so that what mostly succeeds at once is short.
+#[cold]
+#[inline(never)]
+fn ended_or_not_yet<T>(
+    fd: BorrowedFd<'_>,
+    mut call: impl FnMut() -> Result<T, Errno>,
+    ended: impl FnOnce() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    Wait::never().poll(fd, PollFlags::RDHUP).map_err(|_| Errno::AGAIN)?;
+    match call() {
+        Err(Errno::AGAIN) => ended(),
         outcome => outcome,
     }
 }

@@ -227,6 +227,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`Socket::receive_from`], and what the named forms add, according to `wait`.
+    #[inline]
     pub fn receive_from_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<(usize, SocketAddr)> {
         let room = buffer.len();
         let take = |flags| {
@@ -384,6 +385,7 @@ impl Connected {
     ///
     /// # Errors
     /// As [`Connected::send`], and what the named forms add, according to `wait`.
+    #[inline]
     pub fn send_wait(&self, message: &[u8], wait: Wait) -> Result<()> {
         let sent = transfer::send(self.as_fd(), message, wait).map(drop);
         sent.map_err(|errno| send_error(&self.inet, message.len(), errno))
@@ -606,6 +608,7 @@ fn peek(inet: &Inet, buffer: &mut [u8], wait: Wait) -> Result<usize> {
     transfer::receive(inet.fd.as_fd(), buffer, flags, wait).map_err(|errno| inet.error("receive from", errno))
 }
 
+#[cold]
 fn send_error(inet: &Inet, len: usize, errno: Errno) -> Error {
     let error = inet.error("send to", errno);
     match errno {

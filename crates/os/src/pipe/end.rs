@@ -70,6 +70,7 @@ impl End {
     }
 
     /// A failed operation. Allocates nothing.
+    #[cold]
     pub(crate) fn error(&self, operation: &'static str, errno: Errno) -> Error {
         let error = Error::kernel(self.mechanism, operation, self.object.clone(), errno);
         match self.nonblocking.get() {
@@ -84,10 +85,14 @@ impl End {
         Error::refused(self.mechanism, operation, self.object.clone(), kind, why)
     }
 
+    #[inline]
     pub(crate) fn read(&self, attempt: Attempt, buffer: &mut [u8]) -> Result<usize, Errno> {
-        if attempt == Attempt::Block {
-            return read(&self.fd, buffer);
-        }
+        if attempt == Attempt::Block { read(&self.fd, buffer) } else { self.read_now(buffer) }
+    }
+
+    /// Apart from reading with waiting, which is short enough to become part of its caller.
+    #[inline(never)]
+    fn read_now(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         if !self.no_nowait.load(Ordering::Relaxed) {
             match preadv2(&self.fd, &mut [IoSliceMut::new(buffer)], NO_OFFSET, ReadWriteFlags::NOWAIT) {
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.no_nowait.store(true, Ordering::Relaxed),
@@ -105,10 +110,18 @@ impl End {
     }
 
     /// Writes, and raises no SIGPIPE.
+    #[inline]
     pub(crate) fn write(&self, attempt: Attempt, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
         if attempt == Attempt::Block {
-            return write_silently(self.fd.as_fd(), slices, ReadWriteFlags::empty());
+            write_silently(self.fd.as_fd(), slices, ReadWriteFlags::empty())
+        } else {
+            self.write_now(slices)
         }
+    }
+
+    /// Apart, as reading is.
+    #[inline(never)]
+    fn write_now(&self, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
         if !self.no_nowait.load(Ordering::Relaxed) {
             match write_silently(self.fd.as_fd(), slices, ReadWriteFlags::NOWAIT) {
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.no_nowait.store(true, Ordering::Relaxed),
@@ -172,6 +185,7 @@ impl AsFd for End {
 }
 
 /// `writev` without SIGPIPE: one system call where the kernel has `RWF_NOSIGNAL`.
+#[inline]
 fn write_silently(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], flags: ReadWriteFlags) -> Result<usize, Errno> {
     if !NO_NOSIGNAL.load(Ordering::Relaxed) {
         let silent = flags | ReadWriteFlags::from_bits_retain(RWF_NOSIGNAL);
@@ -181,6 +195,16 @@ fn write_silently(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], flags: ReadWriteFl
             outcome => return outcome,
         }
     }
+    write_blocking_sigpipe(fd, slices, flags)
+}
+
+/// The same on a kernel without `RWF_NOSIGNAL`, or on one that knows no other of the flags.
+#[inline(never)]
+fn write_blocking_sigpipe(
+    fd: BorrowedFd<'_>,
+    slices: &[IoSlice<'_>],
+    flags: ReadWriteFlags,
+) -> Result<usize, Errno> {
     let outcome = without_sigpipe(|| {
         if flags.is_empty() { writev(fd, slices) } else { pwritev2(fd, slices, NO_OFFSET, flags) }
     });

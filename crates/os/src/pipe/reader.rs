@@ -98,6 +98,7 @@ impl Reader {
     /// # Errors
     /// Those of the wait. [`Unsupported`](crate::ErrorKind::Unsupported) if it is not for ever and the kernel can
     /// only be asked not to wait by way of `/proc/self/fd`, which is not there or not permitted.
+    #[inline]
     pub fn read_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<usize> {
         wait.on_descriptor(self.as_fd(), PollFlags::IN, |attempt| self.end.read(attempt, buffer))
             .map_err(|errno| self.end.error(READ, errno))

@@ -57,6 +57,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`write_vectored`](Self::write_vectored), and what the named forms add, according to `wait`.
+    #[inline]
     pub fn write_vectored_wait(&self, slices: &[IoSlice<'_>], wait: Wait) -> Result<usize> {
         self.put(slices, wait)
     }

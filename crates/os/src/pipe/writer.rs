@@ -104,10 +104,12 @@ impl Writer {
     /// Those of the wait; [`PeerGone`](ErrorKind::PeerGone). [`Unsupported`](ErrorKind::Unsupported) if the wait is
     /// not for ever and the kernel can only be asked not to wait by way of `/proc/self/fd`, which is not there or
     /// not permitted.
+    #[inline]
     pub fn write_wait(&self, bytes: &[u8], wait: Wait) -> Result<usize> {
         self.put(&[IoSlice::new(bytes)], wait)
     }
 
+    #[inline(always)]
     pub(super) fn put(&self, slices: &[IoSlice<'_>], wait: Wait) -> Result<usize> {
         wait.on_descriptor(self.as_fd(), PollFlags::OUT, |attempt| self.end.write(attempt, slices))
             .map_err(|errno| self.end.error(WRITE, errno))

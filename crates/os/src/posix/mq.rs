@@ -204,6 +204,7 @@ impl Queue {
     ///
     /// # Errors
     /// As the form that waits so.
+    #[inline]
     pub fn send_wait(&self, message: &[u8], priority: Priority, wait: Wait) -> Result<()> {
         let fd = self.fd.as_fd();
         wait.on_descriptor(fd, PollFlags::OUT, |attempt| {
@@ -256,6 +257,7 @@ impl Queue {
     ///
     /// # Errors
     /// As the form that waits so.
+    #[inline]
     pub fn receive_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<Received> {
         let fd = self.fd.as_fd();
         let room = buffer.len();

@@ -143,6 +143,7 @@ impl Datagram {
     ///
     /// # Errors
     /// As [`Datagram::send`], and what the named forms add, according to `wait`.
+    #[inline]
     pub fn send_wait(&self, message: &[u8], wait: Wait) -> Result<()> {
         let sent = transfer::send(self.as_fd(), message, wait).map(drop);
         sent.map_err(|errno| self.socket.own_send_error(message.len(), errno))
@@ -449,6 +450,7 @@ impl Datagram {
     ///
     /// # Errors
     /// As [`Datagram::receive_with_wait`]; `received` is empty then.
+    #[inline]
     pub fn receive_into_wait(&self, buffer: &mut [u8], received: &mut Received, wait: Wait) -> Result<()> {
         self.socket.receive_into(buffer, received, true, wait).map(drop)
     }

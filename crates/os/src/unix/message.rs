@@ -117,7 +117,8 @@ impl Received {
     }
 
     /// Empties it, and closes what descriptors it has.
-    pub(super) fn clear(&mut self) {
+    #[inline]
+    pub fn clear(&mut self) {
         self.len = 0;
         self.descriptors.clear();
         self.credentials = None;

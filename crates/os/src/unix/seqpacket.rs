@@ -345,6 +345,7 @@ impl Seqpacket {
     ///
     /// # Errors
     /// As [`Seqpacket::receive_with_wait`]; `received` is empty then.
+    #[inline]
     pub fn receive_into_wait(&self, buffer: &mut [u8], received: &mut Received, wait: Wait) -> Result<bool> {
         self.socket.receive_into(buffer, received, false, wait)
     }

@@ -190,6 +190,7 @@ impl Socket {
 
     /// The same into what was used before, and the sender's address only if it is wanted; `false` is the end of a seqpacket
     /// connection.
+    #[inline(always)]
     pub(super) fn receive_into(
         &self,
         buffer: &mut [u8],
@@ -214,7 +215,14 @@ impl Socket {
                 Ok((incoming, incoming.len))
             };
             let taken = transfer::take_message(self.fd(), room, self.keeps(), wait, take, || Ok(END));
-            self.whole(taken, room)?
+            match self.whole(taken, room) {
+                Ok(incoming) => incoming,
+                Err(error) => {
+                    // Of a message that was cut the sender's address has been written.
+                    received.clear();
+                    return Err(error);
+                }
+            }
         };
         if self.mechanism == Mechanism::UnixSeqpacket && is_end(&incoming, !control.is_empty()) {
             return Ok(false);
@@ -224,6 +232,7 @@ impl Socket {
     }
 
     /// Takes a stretch of a stream, and adds the descriptors that came along to those that the caller has.
+    #[inline(always)]
     pub(super) fn receive_appending(
         &self,
         buffer: &mut [u8],
@@ -274,6 +283,7 @@ impl Socket {
     }
 
     /// Refuses a message that was, or would be, cut.
+    #[inline]
     pub(super) fn whole<T>(&self, taken: Result<Taken<T>, Errno>, room: usize) -> Result<T> {
         match taken.map_err(|errno| self.receive_error(errno))? {
             Taken::Whole(message) => Ok(message),

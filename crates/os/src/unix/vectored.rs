@@ -96,6 +96,7 @@ impl Stream {
     ///
     /// # Errors
     /// As [`Stream::receive_wait`].
+    #[inline]
     pub fn receive_appending_wait(
         &self,
         buffer: &mut [u8],

@@ -26,7 +26,8 @@ pub fn order(stage: &Stage) -> Played {
         stop(&sender, &receiver);
         let collected = receiver.collected();
         assert!(collected.stopped, "{:?}", collected.failure);
-        assert!(collected.count > 0);
+        // Where a message replaces those before, a receiver that does not run meanwhile finds the last one alone.
+        assert!(collected.count > 0 || receiver.can().newest_wins);
         let mut numbers = collected.numbers;
         if !receiver.can().keeps_order() {
             numbers.sort_unstable();

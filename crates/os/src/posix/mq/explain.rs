@@ -60,6 +60,7 @@ fn system_defaults() -> Limits {
     }
 }
 
+#[cold]
 pub(super) fn send(queue: &Queue, errno: Errno, needed: usize) -> Error {
     let error = Error::kernel(MECHANISM, "send to", queue.object.clone(), errno);
     match errno {
@@ -73,6 +74,7 @@ pub(super) fn send(queue: &Queue, errno: Errno, needed: usize) -> Error {
     }
 }
 
+#[cold]
 pub(super) fn receive(queue: &Queue, errno: Errno, room: usize) -> Error {
     let error = Error::kernel(MECHANISM, "receive from", queue.object.clone(), errno);
     match errno {

@@ -1,7 +1,10 @@
 //! What the kernel's errnos mean, operation by operation.
 
+use core::sync::atomic::Ordering;
+
 use twixt_sys::sysv::msg as sys;
 
+use super::send::NEVER_FITS;
 use super::{MECHANISM, Message, Queue, Select};
 use crate::sysv::{self, Key};
 use crate::{Errno, Error, ErrorKind, Limit, Object};
@@ -34,8 +37,10 @@ impl Queue {
     }
 
     /// `msgsnd(2)` of `len` bytes failed.
+    #[cold]
     pub(super) fn send_failure(&self, len: usize, errno: Errno) -> Error {
         match errno {
+            NEVER_FITS => self.never_fits(len, self.qbytes.load(Ordering::Relaxed)),
             Errno::INVAL => {
                 let limit = msgmax().needed(len as u64);
                 if limit.is_exceeded() {
@@ -57,7 +62,7 @@ impl Queue {
     }
 
     /// The message is longer than the whole queue: the kernel would let it wait for ever.
-    pub(super) fn never_fits(&self, len: usize, qbytes: u64) -> Error {
+    fn never_fits(&self, len: usize, qbytes: u64) -> Error {
         let why = "the message would not fit even if the queue were empty";
         let needed = (len as u64).max(1);
         Error::refused(MECHANISM, "send to", self.object.clone(), ErrorKind::TooLong, why)
@@ -66,6 +71,7 @@ impl Queue {
     }
 
     /// `msgrcv(2)` failed.
+    #[cold]
     pub(super) fn receive_failure(&self, select: Select, message: &Message, errno: Errno) -> Error {
         match errno {
             // What the kernel says is ENOMSG; EAGAIN is what the waiting makes of it.

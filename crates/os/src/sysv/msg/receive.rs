@@ -60,6 +60,7 @@ impl Queue {
     ///
     /// # Errors
     /// As the form that waits so.
+    #[inline]
     pub fn receive_wait(&self, select: Select, message: &mut Message, wait: Wait) -> Result<()> {
         let len = self.receive_frame(select, sys::Receive::empty(), message.room(), wait);
         let len = len.map_err(|errno| self.receive_failure(select, message, errno))?;
@@ -123,6 +124,7 @@ impl Queue {
         Ok(extent)
     }
 
+    #[inline]
     fn receive_frame(
         &self,
         select: Select,

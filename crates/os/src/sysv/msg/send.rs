@@ -7,6 +7,9 @@ use twixt_sys::sysv::msg::{self as sys, HEADER};
 use super::{Message, Queue, Type, failure};
 use crate::{Deadline, Errno, Result, Wait};
 
+/// The kernel has no such error for `msgsnd(2)`: it marks a message that is longer than the whole queue.
+pub(super) const NEVER_FITS: Errno = Errno::MSGSIZE;
+
 /// What a copy on the stack may hold. The small one is there because a larger one takes longer to initialise than
 /// the system call.
 const SMALL: usize = 512;
@@ -63,12 +66,13 @@ impl Queue {
     ///
     /// # Errors
     /// As the form that waits so.
+    #[inline]
     pub fn send_wait(&self, mtype: Type, bytes: &[u8], wait: Wait) -> Result<()> {
         let len = bytes.len();
         if len <= SMALL {
             self.send_from_stack::<{ HEADER + SMALL }>(mtype, bytes, wait)
         } else if len <= MEDIUM {
-            self.send_from_stack::<{ HEADER + MEDIUM }>(mtype, bytes, wait)
+            self.send_medium(mtype, bytes, wait)
         } else if i32::try_from(len).is_err() {
             // More than kernel.msgmax can be set to: not worth the copy.
             Err(self.beyond_msgmax("send to", failure::msgmax().needed(len as u64)))
@@ -77,8 +81,13 @@ impl Queue {
         }
     }
 
-    // Not inlined, so that a small message does not take a large one's stack.
+    // Apart, so that a small message does not take a large one's stack.
     #[inline(never)]
+    fn send_medium(&self, mtype: Type, bytes: &[u8], wait: Wait) -> Result<()> {
+        self.send_from_stack::<{ HEADER + MEDIUM }>(mtype, bytes, wait)
+    }
+
+    #[inline(always)]
     fn send_from_stack<const SIZE: usize>(&self, mtype: Type, bytes: &[u8], wait: Wait) -> Result<()> {
         let mut frame = [0; SIZE];
         let frame = &mut frame[..HEADER + bytes.len()];
@@ -129,34 +138,35 @@ impl Queue {
         self.send_frame(message.frame(), wait)
     }
 
+    #[inline]
     fn send_frame(&self, frame: &[u8], wait: Wait) -> Result<()> {
         let len = frame.len() - HEADER;
         // The kernel is left to wait only for what fits, as far as this value has seen. What is longer is tried first.
         let mut fits = self.qbytes.load(Ordering::Relaxed) >= need(len);
-        let sent = wait.with_backoff(|| {
-            loop {
-                let block = fits && wait.is_forever();
-                let flags = if block { sys::Send::empty() } else { sys::Send::NOWAIT };
-                match sys::send(self.id.as_raw(), frame, flags) {
-                    Err(Errno::AGAIN) if !fits => {
-                        if !self.could_fit(len) {
-                            return Err(Errno::MSGSIZE);
-                        }
-                        fits = true;
-                        // Without a wait this attempt was the only one; with one, the next may block.
-                        if !wait.is_forever() {
-                            return Err(Errno::AGAIN);
-                        }
-                    }
-                    outcome => return outcome,
-                }
-            }
+        let sent = wait.with_backoff(|| match self.put(frame, fits, wait) {
+            Err(Errno::AGAIN) if !fits => self.put_what_may_never_fit(frame, &mut fits, wait),
+            outcome => outcome,
         });
-        sent.map_err(|errno| match errno {
-            // The kernel has no such error for `msgsnd`: it is the mark left above.
-            Errno::MSGSIZE => self.never_fits(len, self.qbytes.load(Ordering::Relaxed)),
-            errno => self.send_failure(len, errno),
-        })
+        sent.map_err(|errno| self.send_failure(len, errno))
+    }
+
+    #[inline]
+    fn put(&self, frame: &[u8], fits: bool, wait: Wait) -> Result<(), Errno> {
+        let block = fits && wait.is_forever();
+        let flags = if block { sys::Send::empty() } else { sys::Send::NOWAIT };
+        sys::send(self.id.as_raw(), frame, flags)
+    }
+
+    /// There was no room for a message that was not known to fit the queue at all.
+    #[cold]
+    #[inline(never)]
+    fn put_what_may_never_fit(&self, frame: &[u8], fits: &mut bool, wait: Wait) -> Result<(), Errno> {
+        if !self.could_fit(frame.len() - HEADER) {
+            return Err(NEVER_FITS);
+        }
+        *fits = true;
+        // Without a wait that attempt was the only one; with one, the next may block.
+        if wait.is_forever() { self.put(frame, true, wait) } else { Err(Errno::AGAIN) }
     }
 
     /// Looks at the queue's `qbytes`. What cannot be known is taken to fit.
