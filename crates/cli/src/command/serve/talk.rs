@@ -35,6 +35,7 @@ pub struct Talk {
     /// How many there may be, and whether newcomers wait since there are.
     most: usize,
     is_full: bool,
+    has_been_full: bool,
 }
 
 /// A connection.
@@ -90,6 +91,7 @@ impl Talk {
             number: 0,
             most,
             is_full: false,
+            has_been_full: false,
         };
         talk.watch(talk.back.bell.as_fd(), BELL, epoll::EventFlags::IN)?;
         talk.listen()?;
@@ -177,10 +179,13 @@ impl Talk {
         if !is_full {
             return self.listen();
         }
-        super::tell(&format!(
-            "no more than {} connections, for which there are descriptors: see `ulimit -n`",
-            self.most
-        ));
+        // Said once: with many newcomers there is room and none again all the time.
+        if !std::mem::replace(&mut self.has_been_full, true) {
+            super::tell(&format!(
+                "no more than {} connections, for which there are descriptors: see `ulimit -n`",
+                self.most
+            ));
+        }
         match self.listener.readiness() {
             Ok(readiness) => {
                 epoll::delete(&self.epoll, readiness.descriptor()).map_err(|errno| failure(&self.name, errno))
