@@ -467,7 +467,6 @@ fn half_made() {
 
 /// A thousand times two participants, one after the other. Those of topics are in `topic_membership`.
 fn come_and_go(test: &Test, kind: Kind, left: &[&str]) {
-    let scratch = twixt_testkit::bus();
     // In a process where no other test forks, whose children would hold its locks for a moment.
     test.role("all", |peer| {
         let options = options(kind, Path::new(&peer.arg(0)));
@@ -480,6 +479,7 @@ fn come_and_go(test: &Test, kind: Kind, left: &[&str]) {
         }
         assert!(descriptors() <= before + 8, "{} descriptors, and {before} before", descriptors());
     });
+    let scratch = twixt_testkit::bus();
     test.child("all").arg(scratch.path().display()).spawn().succeed();
     assert_eq!(names(&directory(kind, scratch.path())), left, "{kind:?}");
 }
@@ -498,7 +498,6 @@ fn two_thousand_come_to_a_latest_value_and_go() {
 fn two_thousand_are_connected_and_go() {
     const AT_A_TIME: u64 = 20;
     let test = test!();
-    let scratch = twixt_testkit::bus();
     test.role("all", |peer| {
         let options = options(Kind::Rpc, Path::new(&peer.arg(0)));
         let mut listener = Listener::open(&name(), &options).unwrap();
@@ -529,6 +528,7 @@ fn two_thousand_are_connected_and_go() {
         assert!(descriptors() <= before + 8, "{} descriptors, and {before} before", descriptors());
         assert_eq!(names(&directory(Kind::Rpc, Path::new(&peer.arg(0)))), ["l0", "site"]);
     });
+    let scratch = twixt_testkit::bus();
     test.child("all").arg(scratch.path().display()).spawn().succeed();
     assert_eq!(names(&directory(Kind::Rpc, scratch.path())), ["site"]);
 }
