@@ -35,6 +35,7 @@ pub struct Talk {
     /// How many there may be, and whether newcomers wait since there are.
     most: usize,
     is_full: bool,
+    /// Whether that was told of.
     has_been_full: bool,
 }
 
