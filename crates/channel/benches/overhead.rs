@@ -151,8 +151,8 @@ fn collected(kind: &str, name: &str, rounds: u64) -> Option<u64> {
 }
 
 /// Makes a call as programs make it: from a function of a library, from which it returns. Where the compiler makes the system
-/// call part of the loop instead, nothing is returned from, and that alone is up to a fifth of a round where a kernel makes its
-/// returns safe against speculation: the processor has no idea of where the first return after a system call leads.
+/// call part of the loop instead, nothing is returned from, which on some processors is up to a fifth of a round
+/// (`cargo bench -p twixt-os --bench first_return`).
 #[inline(never)]
 fn called<T>(call: impl FnOnce() -> T) -> T {
     call()

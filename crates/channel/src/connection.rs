@@ -2,10 +2,10 @@
 
 use std::os::fd::BorrowedFd;
 
-use twixt_os::{Result, Wait};
+use twixt_os::{Outcome, Prepared, Result, Wait};
 
 use crate::gather::Gather;
-use crate::half::{Accept, Halves, ReceiveHalf, SendHalf};
+use crate::half::{Accept, Halves, PreparedSend, ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
 use crate::{Attributes, Capabilities, Capacity, Message, Opening, Readiness, Side};
 
@@ -53,6 +53,14 @@ impl SendHalf for Deaf {
         self.half.send(bytes, attributes, wait)
     }
 
+    fn prepare<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<PreparedSend<'a>> {
+        self.half.prepare(bytes, wait)
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<()> {
+        self.half.finish_prepared(first, bytes, wait)
+    }
+
     fn flush(&mut self, wait: Wait) -> Result<()> {
         self.half.flush(wait)
     }
@@ -95,6 +103,14 @@ struct Quiet {
 impl ReceiveHalf for Quiet {
     fn receive(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
         self.half.receive(message, wait)
+    }
+
+    fn prepare<'a>(&'a mut self, message: &'a mut Message, wait: Wait) -> Option<Prepared<'a>> {
+        self.half.prepare(message, wait)
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
+        self.half.finish_prepared(first, message, wait)
     }
 
     fn has_buffered(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use twixt_os::{Result, Wait};
+use twixt_os::{Outcome, Prepared, Result, Wait};
 
 use crate::{Attributes, Capabilities, Capacity, Message, Readiness, Select};
 
@@ -13,6 +13,18 @@ pub(crate) trait SendHalf: Send {
     /// A stream whose time is up in the middle of a message has accepted it: it keeps the rest and sends it first the
     /// next time. The handle has checked that the mechanism has what `attributes` asks for.
     fn send(&mut self, bytes: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()>;
+
+    /// The system call that sends these bytes, if a single one does: for the handle to make it.
+    fn prepare<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<PreparedSend<'a>> {
+        let _ = (bytes, wait);
+        None
+    }
+
+    /// What becomes of these bytes, whose [prepared](Self::prepare) call has come to `first`, and not to all that it should.
+    fn finish_prepared(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<()> {
+        let _ = first;
+        self.send(bytes, &Attributes::NONE, wait)
+    }
 
     /// Passes on what was accepted and kept.
     fn flush(&mut self, wait: Wait) -> Result<()> {
@@ -55,12 +67,48 @@ pub(crate) trait SendHalf: Send {
     }
 }
 
+/// A system call that sends a message.
+pub(crate) struct PreparedSend<'a> {
+    pub(crate) call: Prepared<'a>,
+    /// What it returns if all of the message went.
+    pub(crate) whole: usize,
+}
+
+impl dyn SendHalf + '_ {
+    /// Sends bytes alone.
+    ///
+    /// Part of its callers up to the user's own, as far as it is the system call: so that nothing is returned from after it,
+    /// which some processors take long for ([`Prepared`]).
+    #[inline(always)]
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8], wait: Wait) -> Result<()> {
+        let Some(PreparedSend { call, whole }) = self.prepare(bytes, wait) else {
+            return self.send(bytes, &Attributes::NONE, wait);
+        };
+        match call.make() {
+            Ok(sent) if sent == whole => Ok(()),
+            first => self.finish_prepared(first, bytes, wait),
+        }
+    }
+}
+
 /// The half that receives.
 pub(crate) trait ReceiveHalf: Send {
     /// Receives one message into the cleared `message`, or fails and has lost nothing.
     ///
     /// [`PeerGone`](twixt_os::ErrorKind::PeerGone) once everything was received and nothing can come any more.
     fn receive(&mut self, message: &mut Message, wait: Wait) -> Result<()>;
+
+    /// The system call that receives a message, if a single one does: for the handle to make it.
+    fn prepare<'a>(&'a mut self, message: &'a mut Message, wait: Wait) -> Option<Prepared<'a>> {
+        let _ = (message, wait);
+        None
+    }
+
+    /// Receives the message, where the [prepared](Self::prepare) call has come to `first`.
+    fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
+        let _ = first;
+        self.receive(message, wait)
+    }
 
     /// Which messages are wanted from now on. Only called where the mechanism has types.
     fn select(&mut self, select: Select) {
@@ -93,6 +141,20 @@ pub(crate) trait ReceiveHalf: Send {
     /// The address that others reach it by, where that says more than the one it was opened with (port 0).
     fn address(&self) -> Option<twixt_address::Endpoint> {
         None
+    }
+}
+
+impl dyn ReceiveHalf + '_ {
+    /// Receives a message, the system call as part of its callers, as [`send_bytes`](SendHalf::send_bytes) has it.
+    #[inline(always)]
+    pub(crate) fn receive_into(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
+        match self.prepare(message, wait) {
+            Some(call) => {
+                let first = call.make();
+                self.finish_prepared(first, message, wait)
+            }
+            None => self.receive(message, wait),
+        }
     }
 }
 

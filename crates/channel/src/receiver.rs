@@ -65,7 +65,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`receive`](Self::receive); `message` is empty then.
-    #[inline]
+    #[inline(always)]
     pub fn receive_into(&mut self, message: &mut Message) -> Result<()> {
         if self.is_timed {
             self.receive_in_time(message)
@@ -116,10 +116,10 @@ impl Receiver {
     /// # Errors
     /// As [`receive`](Self::receive), and what `wait` ends with; `message` is empty then. Nothing is lost: what had
     /// arrived of a message in a stream is kept for the next call.
-    #[inline]
+    #[inline(always)]
     pub fn receive_wait(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
         message.clear();
-        self.half.receive(message, wait)
+        self.half.receive_into(message, wait)
     }
 
     /// The messages, one by one, until all senders have gone.

@@ -64,7 +64,7 @@ impl Sender {
     /// - [`TimedOut`](ErrorKind::TimedOut): the `timeout` passed first.
     ///
     /// Whatever the error, nothing of the message has been sent.
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if self.is_timed { self.send_in_time(message) } else { self.send_wait(message, Wait::forever()) }
     }
@@ -104,9 +104,9 @@ impl Sender {
     ///
     /// # Errors
     /// As [`send`](Self::send), and what `wait` ends with.
-    #[inline]
+    #[inline(always)]
     pub fn send_wait(&mut self, message: &[u8], wait: Wait) -> Result<()> {
-        self.half.send(message, &Attributes::NONE, wait)
+        self.half.send_bytes(message, wait)
     }
 
     /// Sends a message with something that goes along: a type, a priority, descriptors.

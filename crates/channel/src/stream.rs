@@ -9,10 +9,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Resource;
 use twixt_address::Framing;
 use twixt_os::unix::Credentials;
-use twixt_os::{Errno, Error, ErrorKind, Limit, Maker, Result, Room, Wait};
+use twixt_os::{Errno, Error, ErrorKind, Limit, Maker, Outcome, Prepared, Result, Room, Wait};
 
-use crate::framing::{Decoder, Fault, MAX_MESSAGE, MAX_RAW, SHORT, Wrapping, put_short_frame, wrap};
-use crate::half::{Halves, ReceiveHalf, SendHalf};
+use crate::framing::{
+    Decoder, Fault, MAX_MESSAGE, MAX_RAW, SHORT, Wrapping, overhead, put_short_frame, wrap,
+};
+use crate::half::{Halves, PreparedSend, ReceiveHalf, SendHalf};
 use crate::origin::Origin;
 use crate::{Attributes, Boundaries, Capabilities, Capacity, Message, Parties, Readiness};
 
@@ -44,6 +46,25 @@ pub(crate) trait Sink: Send {
     /// Writes from the beginning of the slices, the descriptors with the first byte. Says how many bytes went.
     fn write(&mut self, slices: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>], wait: Wait) -> Result<usize>;
 
+    /// Whether a message of so many bytes is written by a single call, with nothing to [begin](Self::begin) and to
+    /// [end](Self::end). Asked first, as putting the message together takes time.
+    fn prepares(&self, len: usize, wait: Wait) -> bool {
+        let _ = (len, wait);
+        false
+    }
+
+    /// The system call that writes a message, where it is [one](Self::prepares).
+    fn prepare_write<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<Prepared<'a>> {
+        let _ = (bytes, wait);
+        None
+    }
+
+    /// Writes bytes, where the [prepared](Self::prepare_write) call has come to `first`.
+    fn finish_write(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize> {
+        let _ = first;
+        self.write(&[IoSlice::new(bytes)], &[], wait)
+    }
+
     /// Tells the other side that no more will come.
     fn finish(&mut self, wait: Wait) -> Result<()> {
         let _ = wait;
@@ -62,6 +83,24 @@ pub(crate) trait Sink: Send {
 pub(crate) trait Source: Send {
     /// Reads what is there, at least one byte unless the stream has ended. Descriptors that came along are added.
     fn read(&mut self, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>, wait: Wait) -> Result<usize>;
+
+    /// The system call that reads.
+    fn prepare_read<'a>(&'a mut self, buffer: &'a mut [u8], wait: Wait) -> Option<Prepared<'a>> {
+        let _ = (buffer, wait);
+        None
+    }
+
+    /// Reads, where the [prepared](Self::prepare_read) call has come to `first`.
+    fn finish_read(
+        &mut self,
+        first: Outcome,
+        buffer: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+        wait: Wait,
+    ) -> Result<usize> {
+        let _ = first;
+        self.read(buffer, descriptors, wait)
+    }
 
     /// Whether descriptors that came along were lost for want of room since this was last asked.
     fn has_lost_descriptors(&mut self) -> bool {
@@ -243,10 +282,28 @@ impl<K: Sink> StreamSender<K> {
         }
         Ok(())
     }
+}
 
-    /// Sends whatever there is, in whatever framing.
-    #[inline(never)]
-    fn send_any(&mut self, bytes: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
+impl<K: Sink> SendHalf for StreamSender<K> {
+    #[inline]
+    fn prepare<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<PreparedSend<'a>> {
+        let is_usual = self.framing == Framing::Frame && !self.is_broken && self.kept.is_empty();
+        if !is_usual || !self.sink.prepares(overhead(Framing::Frame) + bytes.len(), wait) {
+            return None;
+        }
+        let frame = put_short_frame(bytes, &mut self.whole)?;
+        let whole = frame.len();
+        Some(PreparedSend { call: self.sink.prepare_write(frame, wait)?, whole })
+    }
+
+    #[cold]
+    fn finish_prepared(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<()> {
+        let len = overhead(self.framing) + bytes.len();
+        let written = self.sink.finish_write(first, &self.whole[..len], wait);
+        self.go_on_with_whole(len, written, wait)
+    }
+
+    fn send(&mut self, bytes: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
         let descriptors = attributes.descriptors;
         let wrapping = wrap(self.framing, bytes, descriptors.len()).map_err(|fault| self.refused(fault))?;
         self.whole_again()?;
@@ -271,27 +328,6 @@ impl<K: Sink> StreamSender<K> {
             tail[..after.len()].copy_from_slice(after);
             self.write_whole(len, descriptors, wait)
         }
-    }
-}
-
-impl<K: Sink> SendHalf for StreamSender<K> {
-    fn send(&mut self, bytes: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
-        let is_usual = self.framing == Framing::Frame && !self.is_broken && self.kept.is_empty();
-        if is_usual
-            && attributes.descriptors.is_empty()
-            && let Some(frame) = put_short_frame(bytes, &mut self.whole)
-        {
-            let len = frame.len();
-            self.sink.begin(len, wait)?;
-            return match self.sink.write(&[IoSlice::new(frame)], &[], wait) {
-                Ok(written) if written == len => {
-                    self.sink.end();
-                    Ok(())
-                }
-                written => self.go_on_with_whole(len, written, wait),
-            };
-        }
-        self.send_any(bytes, attributes, wait)
     }
 
     fn flush(&mut self, wait: Wait) -> Result<()> {
@@ -536,6 +572,19 @@ impl<S: Source> StreamReceiver<S> {
 }
 
 impl<S: Source> StreamReceiver<S> {
+    /// Receives what was read into the decoder's whole room: that is one frame alone, mostly.
+    #[inline]
+    fn receive_only(&mut self, message: &mut Message, read: usize, wait: Wait) -> Result<()> {
+        match self.decoder.only_frame(read) {
+            Some(payload) if self.descriptors.is_empty() => {
+                message.set(payload);
+                message.set_peer(self.source.peer());
+                Ok(())
+            }
+            _ => self.receive_next(message, Some(read), wait),
+        }
+    }
+
     /// Receives what the shortest way is not for. `read` is how many bytes were read just now into the decoder's whole room.
     #[inline(never)]
     fn receive_next(&mut self, message: &mut Message, read: Option<usize>, wait: Wait) -> Result<()> {
@@ -558,14 +607,21 @@ impl<S: Source> ReceiveHalf for StreamReceiver<S> {
             return self.receive_next(message, None, wait);
         }
         let read = self.source.read(self.decoder.whole_room(), &mut self.descriptors, wait)?;
-        match self.decoder.only_frame(read) {
-            Some(payload) if self.descriptors.is_empty() => {
-                message.set(payload);
-                message.set_peer(self.source.peer());
-                Ok(())
-            }
-            _ => self.receive_next(message, Some(read), wait),
+        self.receive_only(message, read, wait)
+    }
+
+    #[inline]
+    fn prepare<'a>(&'a mut self, _: &'a mut Message, wait: Wait) -> Option<Prepared<'a>> {
+        if !self.is_idle {
+            return None;
         }
+        self.source.prepare_read(self.decoder.whole_room(), wait)
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
+        let (room, descriptors) = (self.decoder.whole_room(), &mut self.descriptors);
+        let read = self.source.finish_read(first, room, descriptors, wait)?;
+        self.receive_only(message, read, wait)
     }
 
     fn has_buffered(&self) -> bool {

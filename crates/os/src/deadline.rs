@@ -16,9 +16,13 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 // Not an `Instant`, which is twice as long: a deadline goes along with each call that may wait.
 pub struct Deadline {
-    /// Since the first time that this process asked.
+    /// Since the first time that this process asked; [`LAST`] at the most.
     nanoseconds: u64,
 }
+
+/// The last nanosecond that a deadline can be, well over a century away: the upper two bits are for a [`Wait`](crate::Wait) that
+/// has one.
+const LAST: u64 = (1 << 62) - 1;
 
 /// Stands in for "never" where a duration would overflow the clock: about a century.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -30,9 +34,6 @@ fn beginning() -> Instant {
 }
 
 impl Deadline {
-    /// One that has passed.
-    pub(crate) const PASSED: Self = Self { nanoseconds: 0 };
-
     /// The present moment: an operation with this deadline is tried once.
     pub fn now() -> Self {
         Self::since_beginning(beginning().elapsed())
@@ -44,8 +45,17 @@ impl Deadline {
     }
 
     fn since_beginning(duration: Duration) -> Self {
-        // As many nanoseconds are five centuries.
-        Self { nanoseconds: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX) }
+        Self { nanoseconds: u64::try_from(duration.as_nanos()).unwrap_or(LAST).min(LAST) }
+    }
+
+    /// As a number of 62 bits.
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.nanoseconds
+    }
+
+    /// Of the lower 62 bits.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self { nanoseconds: bits & LAST }
     }
 
     /// The time left, zero once the deadline has passed.

@@ -44,7 +44,7 @@ use rustix::io::ReadWriteFlags;
 
 use crate::inherit::inherited_as;
 use crate::wait::Attempt;
-use crate::{Deadline, Errno, Error, ErrorKind, Mechanism, Object, Result, Wait};
+use crate::{Deadline, Errno, Error, ErrorKind, Mechanism, Object, Outcome, Prepared, Result, Wait};
 
 /// The largest value of the counter: 2⁶⁴−2.
 pub const MAX: u64 = u64::MAX - 1;
@@ -194,12 +194,38 @@ impl EventFd {
     #[inline]
     pub fn read_wait(&self, wait: Wait) -> Result<u64> {
         let mut value = [0; 8];
-        wait.on_descriptor(self.fd.as_fd(), PollFlags::IN, |attempt| match attempt {
-            Attempt::Block => rustix::io::read(&self.fd, &mut value),
-            Attempt::DontWait => self.read_now(&mut value),
-        })
-        .map_err(|errno| self.error("read from", errno))?;
-        Ok(u64::from_ne_bytes(value))
+        let first = match self.prepare_read(&mut value, wait) {
+            Some(call) => call.make(),
+            None => self.read_now(&mut value),
+        };
+        self.finish_read(first, &mut value, wait)
+    }
+
+    /// The system call of [`read_wait`](Self::read_wait), to be made by who wants it: see [`Prepared`]. None where the call might
+    /// wait for longer than it may.
+    #[inline]
+    pub fn prepare_read<'a>(&'a self, value: &'a mut [u8; 8], wait: Wait) -> Option<Prepared<'a>> {
+        if wait.is_forever() || self.nonblocking {
+            Some(Prepared::read(self.fd.as_fd(), value))
+        } else {
+            None
+        }
+    }
+
+    /// What [`read_wait`](Self::read_wait) returns where its [prepared](Self::prepare_read) call has come to `first`, which it
+    /// makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`read_wait`](Self::read_wait).
+    #[inline]
+    pub fn finish_read(&self, first: Outcome, value: &mut [u8; 8], wait: Wait) -> Result<u64> {
+        let read = |attempt| match attempt {
+            Attempt::Block => rustix::io::read(&self.fd, &mut *value),
+            Attempt::DontWait => self.read_now(value),
+        };
+        wait.on_descriptor_after(first, self.fd.as_fd(), PollFlags::IN, read)
+            .map_err(|errno| self.error("read from", errno))?;
+        Ok(u64::from_ne_bytes(*value))
     }
 
     /// Adds to the counter, waiting while the sum would be above [`MAX`]. Adding 0 does nothing.
@@ -263,6 +289,30 @@ impl EventFd {
             self.add_when_room(number, wait, write)
         };
         outcome.map_err(|errno| self.error("add to", errno))
+    }
+
+    /// The system call of [`add_wait`](Self::add_wait), to be made by who wants it: see [`Prepared`]. `number` is in the order of
+    /// bytes of this machine. None where the call might wait for longer than it may, or can never be done.
+    #[inline]
+    pub fn prepare_add<'a>(&'a self, number: &'a [u8; 8], wait: Wait) -> Option<Prepared<'a>> {
+        let is_plain = u64::from_ne_bytes(*number) <= MAX && (wait.is_forever() || self.nonblocking);
+        if is_plain { Some(Prepared::write(self.fd.as_fd(), number)) } else { None }
+    }
+
+    /// What [`add_wait`](Self::add_wait) returns where its [prepared](Self::prepare_add) call has come to `first`, which it makes
+    /// again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`add_wait`](Self::add_wait).
+    #[inline]
+    pub fn finish_add(&self, first: Outcome, number: u64, wait: Wait) -> Result<()> {
+        match first {
+            Ok(_) => Ok(()),
+            // As often as it takes; nothing was added.
+            Err(Errno::INTR) if !wait.is_interruptible() => self.add_wait(number, wait),
+            Err(Errno::AGAIN) if !wait.is_never() => self.add_wait(number, wait),
+            Err(errno) => Err(self.error("add to", errno)),
+        }
     }
 
     #[cold]

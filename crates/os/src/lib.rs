@@ -65,7 +65,7 @@ pub use file::making;
 pub use maker::Maker;
 pub use mode::{Mode, NotAMode};
 pub use rustix::io::Errno;
-pub use twixt_sys::Room;
+pub use twixt_sys::{Outcome, Prepared, Room};
 pub use wait::Wait;
 #[doc(hidden)]
 pub use wait::timespec;

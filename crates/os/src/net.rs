@@ -30,3 +30,4 @@ pub mod udp;
 pub use ip::IpOptions;
 pub use many::MOST_AT_ONCE;
 pub use options::Options;
+pub use twixt_sys::socket::InetName;

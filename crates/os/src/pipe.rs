@@ -52,6 +52,7 @@ mod vectored;
 mod writer;
 
 pub use reader::Reader;
+pub use twixt_sys::pipe::Vector;
 pub use writer::{WriteAllError, Writer};
 
 pub(crate) use end::End;

@@ -55,4 +55,5 @@ pub use message::{Attachments, Received};
 pub use seqpacket::Seqpacket;
 pub(crate) use socket::cut_error;
 pub use stream::Stream;
+pub use twixt_sys::socket::Receiving;
 pub use vectored::Appended;

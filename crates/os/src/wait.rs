@@ -2,6 +2,7 @@
 //!
 //! Modules write each blocking operation once, over a [`Wait`], and derive the named forms from it.
 
+use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -20,23 +21,20 @@ use crate::{Deadline, Errno};
 /// let until = Wait::until(Deadline::after(Duration::from_millis(50))).interruptible();
 /// # let _ = (patient, hasty, until);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// Two words, which are passed in registers: it goes along with each call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+// One word, which is passed in a register: it goes along with each call.
 pub struct Wait {
-    limit: Limit,
-    interruptible: bool,
-    /// Of [`Limit::Deadline`]; otherwise one that has passed.
-    deadline: Deadline,
+    /// The bits of a deadline, or [`FOREVER`], or [`NEVER`]; and [`INTERRUPTIBLE`].
+    bits: u64,
 }
 
-const _: () = assert!(size_of::<Wait>() == 16);
+const _: () = assert!(size_of::<Wait>() == 8);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Limit {
-    Forever,
-    Deadline,
-    Never,
-}
+/// Set where there is no deadline.
+const BOUNDLESS: u64 = 1 << 62;
+const FOREVER: u64 = BOUNDLESS;
+const NEVER: u64 = BOUNDLESS | 1;
+const INTERRUPTIBLE: u64 = 1 << 63;
 
 /// What a call over a descriptor should ask the kernel for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,32 +48,29 @@ pub(crate) enum Attempt {
 impl Wait {
     /// Until the operation is done.
     pub const fn forever() -> Self {
-        Self { limit: Limit::Forever, interruptible: false, deadline: Deadline::PASSED }
+        Self { bits: FOREVER }
     }
 
     /// Not at all.
     pub const fn never() -> Self {
-        Self { limit: Limit::Never, interruptible: false, deadline: Deadline::PASSED }
+        Self { bits: NEVER }
     }
 
     /// Until `deadline`. The operation is tried at least once, even if that has passed.
     pub const fn until(deadline: Deadline) -> Self {
-        Self { limit: Limit::Deadline, interruptible: false, deadline }
+        Self { bits: deadline.to_bits() }
     }
 
     /// Ends with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) when a signal handler runs, where it
     /// would otherwise go on waiting.
     #[must_use]
     pub const fn interruptible(self) -> Self {
-        Self { interruptible: true, ..self }
+        Self { bits: self.bits | INTERRUPTIBLE }
     }
 
     /// The deadline, if there is one.
     pub const fn deadline(self) -> Option<Deadline> {
-        match self.limit {
-            Limit::Deadline => Some(self.deadline),
-            Limit::Forever | Limit::Never => None,
-        }
+        if self.bits & BOUNDLESS == 0 { Some(Deadline::from_bits(self.bits)) } else { None }
     }
 
     /// Whether there is a deadline, and it has passed.
@@ -85,17 +80,17 @@ impl Wait {
 
     /// Whether the operation must not wait at all.
     pub const fn is_never(self) -> bool {
-        matches!(self.limit, Limit::Never)
+        self.bits & !INTERRUPTIBLE == NEVER
     }
 
     /// Whether the operation may wait without end.
     pub const fn is_forever(self) -> bool {
-        matches!(self.limit, Limit::Forever)
+        self.bits & !INTERRUPTIBLE == FOREVER
     }
 
     /// Whether a signal handler that runs ends it.
     pub const fn is_interruptible(self) -> bool {
-        self.interruptible
+        self.bits & INTERRUPTIBLE != 0
     }
 
     /// Makes a call that takes a relative timeout of its own (`semtimedop(2)`, `sigtimedwait(2)`, `ppoll(2)`), and
@@ -111,13 +106,13 @@ impl Wait {
         mut call: impl FnMut(Option<Duration>) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         loop {
-            let timeout = match self.limit {
-                Limit::Forever => None,
-                Limit::Deadline => Some(self.deadline.remaining()),
-                Limit::Never => Some(Duration::ZERO),
+            let timeout = match self.deadline() {
+                Some(deadline) => Some(deadline.remaining()),
+                None if self.is_never() => Some(Duration::ZERO),
+                None => None,
             };
             match call(timeout) {
-                Err(Errno::INTR) if !self.interruptible => {}
+                Err(Errno::INTR) if !self.is_interruptible() => {}
                 Err(Errno::AGAIN) if self.deadline().is_some() => return Err(Errno::TIMEDOUT),
                 outcome => return outcome,
             }
@@ -136,7 +131,19 @@ impl Wait {
         interest: PollFlags,
         mut call: impl FnMut(Attempt) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        match call(self.attempt()) {
+        self.on_descriptor_after(call(self.attempt()), descriptor, interest, call)
+    }
+
+    /// The same where the first attempt was made elsewhere, and has come to `first`.
+    #[inline]
+    pub(crate) fn on_descriptor_after<T>(
+        self,
+        first: Result<T, Errno>,
+        descriptor: BorrowedFd<'_>,
+        interest: PollFlags,
+        call: impl FnMut(Attempt) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match first {
             Err(errno @ (Errno::INTR | Errno::AGAIN)) => {
                 self.on_descriptor_again(errno, descriptor, interest, call)
             }
@@ -144,7 +151,9 @@ impl Wait {
         }
     }
 
-    const fn attempt(self) -> Attempt {
+    /// What the first attempt should ask the kernel for.
+    #[inline]
+    pub(crate) const fn attempt(self) -> Attempt {
         if self.is_forever() { Attempt::Block } else { Attempt::DontWait }
     }
 
@@ -162,7 +171,7 @@ impl Wait {
         let mut outcome = Err(errno);
         loop {
             match outcome {
-                Err(Errno::INTR) if !self.interruptible => {}
+                Err(Errno::INTR) if !self.is_interruptible() => {}
                 // Readiness may promise more than the call then finds; past the deadline it is not asked again.
                 Err(Errno::AGAIN) if self.has_passed() => return Err(Errno::TIMEDOUT),
                 Err(Errno::AGAIN) if !self.is_never() => self.poll(descriptor, interest)?,
@@ -207,7 +216,17 @@ impl Wait {
     /// Those of the call, `ETIMEDOUT` past a deadline, `EINTR` where wanted.
     #[inline]
     pub fn with_backoff<T>(self, mut attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-        match attempt() {
+        self.with_backoff_after(attempt(), attempt)
+    }
+
+    /// The same where the first attempt was made elsewhere, and has come to `first`.
+    #[inline]
+    pub(crate) fn with_backoff_after<T>(
+        self,
+        first: Result<T, Errno>,
+        attempt: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match first {
             Err(errno @ (Errno::INTR | Errno::AGAIN)) => self.with_backoff_again(errno, attempt),
             outcome => outcome,
         }
@@ -226,7 +245,7 @@ impl Wait {
         loop {
             match outcome {
                 Err(Errno::AGAIN) if !self.is_never() => self.pause(&mut pause)?,
-                Err(Errno::INTR) if !self.interruptible => {}
+                Err(Errno::INTR) if !self.is_interruptible() => {}
                 outcome => return outcome,
             }
             outcome = attempt();
@@ -246,7 +265,7 @@ impl Wait {
         *pause = (*pause * 2).min(LONGEST_PAUSE);
         // Nothing is polled: this is a sleep that says whether a signal handler ran.
         match poll(&mut [], Some(&timespec(duration))) {
-            Err(Errno::INTR) if !self.interruptible => Ok(()),
+            Err(Errno::INTR) if !self.is_interruptible() => Ok(()),
             slept => slept.map(drop),
         }
     }
@@ -254,6 +273,18 @@ impl Wait {
 
 const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let deadline = self.deadline();
+        let limit: &dyn fmt::Debug = match &deadline {
+            Some(deadline) => deadline,
+            None if self.is_never() => &"never",
+            None => &"forever",
+        };
+        f.debug_struct("Wait").field("limit", limit).field("interruptible", &self.is_interruptible()).finish()
+    }
+}
 
 impl From<Deadline> for Wait {
     fn from(deadline: Deadline) -> Self {
@@ -267,5 +298,36 @@ pub fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_what_it_was_made_as() {
+        let deadline = Deadline::after(Duration::from_secs(9));
+        for (wait, limit) in [
+            (Wait::forever(), (true, false, None)),
+            (Wait::never(), (false, true, None)),
+            (Wait::until(deadline), (false, false, Some(deadline))),
+        ] {
+            assert!(!wait.is_interruptible() && wait.interruptible().is_interruptible());
+            assert_ne!(wait, wait.interruptible());
+            for wait in [wait, wait.interruptible()] {
+                assert_eq!((wait.is_forever(), wait.is_never(), wait.deadline()), limit, "{wait:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_deadline_are_deadlines() {
+        for deadline in
+            [Deadline::from_bits(0), Deadline::from_bits(u64::MAX), Deadline::after(Duration::MAX)]
+        {
+            let wait = Wait::until(deadline).interruptible();
+            assert_eq!((wait.is_forever(), wait.is_never(), wait.deadline()), (false, false, Some(deadline)));
+        }
     }
 }

@@ -15,6 +15,7 @@ pub mod mq;
 pub mod ofd_lock;
 pub mod pipe;
 pub mod posix_sem;
+mod prepared;
 pub mod process_memory;
 mod room;
 pub mod signal;
@@ -28,5 +29,6 @@ pub mod usage;
 pub mod words;
 
 pub use mapping::{Access, Fault, Mapping};
+pub use prepared::{Outcome, Prepared};
 pub use room::Room;
 pub use rustix::io::Errno;

@@ -8,10 +8,10 @@ use core::ptr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::time::Timespec;
 
-use crate::Errno;
 use crate::call::checked;
+use crate::prepared::number;
+use crate::{Errno, Prepared};
 
 /// `struct mq_attr`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,59 +89,41 @@ pub fn unlink(name: &CStr) -> Result<(), Errno> {
     Ok(())
 }
 
-/// `mq_timedsend(2)`. `until` is a time of `CLOCK_REALTIME`; the zero time means "do not wait".
-///
-/// # Errors
-/// Those of `mq_timedsend(3)`.
-#[doc(alias = "mq_timedsend")]
-pub fn send(
-    queue: BorrowedFd<'_>,
-    message: &[u8],
+/// `mq_timedsend(2)`, which waits for room, or does not: then it fails with `ETIMEDOUT` where it would.
+#[inline(always)]
+pub fn prepare_send<'a>(
+    queue: BorrowedFd<'a>,
+    message: &'a [u8],
     priority: u32,
-    until: Option<Timespec>,
-) -> Result<(), Errno> {
-    let until = until.map(to_c);
-    let until = until.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: the kernel reads `message.len()` bytes of the message and the time, both borrowed for the call.
-    checked(unsafe {
-        libc::syscall(
-            libc::SYS_mq_timedsend,
-            queue.as_raw_fd(),
-            message.as_ptr(),
-            message.len(),
-            priority,
-            until,
-        )
-    })?;
-    Ok(())
+    waits: bool,
+) -> Prepared<'a> {
+    let (bytes, priority) = (message.as_ptr() as usize, priority as usize);
+    // The kernel reads the message, which is borrowed, and a time that lives for ever.
+    let arguments = [number(queue), bytes, message.len(), priority, until(waits), 0];
+    Prepared::new(libc::SYS_mq_timedsend, arguments)
 }
 
-/// `mq_timedreceive(2)`: the number of bytes and the priority. `until` as in [`send`].
-///
-/// # Errors
-/// Those of `mq_timedreceive(3)`.
-#[doc(alias = "mq_timedreceive")]
-pub fn receive(
-    queue: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    until: Option<Timespec>,
-) -> Result<(usize, u32), Errno> {
-    let until = until.map(to_c);
-    let until = until.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let mut priority = 0_u32;
-    // SAFETY: the kernel writes at most `buffer.len()` bytes to the buffer and one word to `priority`, both of them
-    // borrowed mutably for the call, and reads the time.
-    let len = checked(unsafe {
-        libc::syscall(
-            libc::SYS_mq_timedreceive,
-            queue.as_raw_fd(),
-            buffer.as_mut_ptr(),
-            buffer.len(),
-            &raw mut priority,
-            until,
-        )
-    })?;
-    Ok((len as usize, priority))
+/// `mq_timedreceive(2)`, which waits for a message, or does not: then it fails with `ETIMEDOUT` where it would. Returns the
+/// number of bytes, and leaves the priority.
+#[inline(always)]
+pub fn prepare_receive<'a>(
+    queue: BorrowedFd<'a>,
+    buffer: &'a mut [u8],
+    priority: &'a mut u32,
+    waits: bool,
+) -> Prepared<'a> {
+    let (bytes, priority) = (buffer.as_mut_ptr() as usize, ptr::from_mut(priority) as usize);
+    // The kernel writes to the buffer, no more than its length, and one word to `priority`, both of them mutably borrowed, and
+    // reads a time that lives for ever.
+    let arguments = [number(queue), bytes, buffer.len(), priority, until(waits), 0];
+    Prepared::new(libc::SYS_mq_timedreceive, arguments)
+}
+
+/// The argument that has a call wait for ever, or not at all.
+#[inline(always)]
+fn until(waits: bool) -> usize {
+    static LONG_AGO: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    if waits { 0 } else { &raw const LONG_AGO as usize }
 }
 
 /// `mq_getattr(3)`
@@ -221,8 +203,4 @@ fn no_attributes() -> libc::mq_attr {
     const WORDS: usize = size_of::<libc::mq_attr>() / size_of::<c_long>();
     // SAFETY: `mq_attr` consists of `c_long`s alone, for which every bit pattern is valid.
     unsafe { core::mem::transmute::<[c_long; WORDS], libc::mq_attr>([0; WORDS]) }
-}
-
-fn to_c(time: Timespec) -> libc::timespec {
-    libc::timespec { tv_sec: time.tv_sec, tv_nsec: time.tv_nsec }
 }

@@ -7,13 +7,43 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::pipe::{IoSliceRaw, SpliceFlags};
 
-use crate::Errno;
 use crate::call::checked;
+use crate::prepared::number;
+use crate::{Errno, Prepared};
 
 /// `RWF_NOSIGNAL` (Linux 6.18): a `pwritev2(2)` to a pipe without readers fails with `EPIPE` and sends no SIGPIPE.
 ///
 /// Older kernels refuse the flag with `EOPNOTSUPP` and write nothing.
 pub const RWF_NOSIGNAL: u32 = 0x100;
+
+/// Where a [prepared](Vector::prepare_write) call finds the bytes that it writes.
+#[derive(Debug)]
+pub struct Vector(libc::iovec);
+
+// SAFETY: the pointer in it is used by the call alone that borrows the vector together with the bytes.
+unsafe impl Send for Vector {}
+
+impl Vector {
+    /// One that holds nothing.
+    pub const fn new() -> Self {
+        Self(libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 })
+    }
+
+    /// `pwritev2(2)` where the stream stands, with these `RWF_` flags: how many bytes were written.
+    #[inline(always)]
+    pub fn prepare_write<'a>(&'a mut self, fd: BorrowedFd<'a>, bytes: &'a [u8], flags: u32) -> Prepared<'a> {
+        self.0 = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        // The kernel reads one vector, and the bytes that it leads to; both are borrowed.
+        let vector = &raw mut self.0 as usize;
+        Prepared::new(libc::SYS_pwritev2, [number(fd), vector, 1, usize::MAX, 0, flags as usize])
+    }
+}
+
+impl Default for Vector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Makes a call that may raise SIGPIPE in this thread, and sees to it that none is left of it: neither delivered
 /// nor pending. The disposition of the signal, which is the whole process's, stays as it is.

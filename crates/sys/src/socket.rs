@@ -5,14 +5,16 @@
 //! another process does can make both untrue. So the credentials and addresses of peers are read here.
 
 mod control;
+mod inet;
 mod many;
 mod message;
 mod name;
 mod option;
 
 pub use control::{Control, Credentials, MAX_DESCRIPTORS, Received};
+pub use inet::InetName;
 pub use many::{MOST_AT_ONCE, receive_many, send_many};
-pub use message::{Incoming, receive, send};
+pub use message::{Incoming, Receiving, receive, send};
 pub use name::{UnixName, local_name, peer_name};
 pub use option::{
     DeviceName, IcmpFilter, device, fast_open, peer_credentials, peer_pidfd, queued_output,

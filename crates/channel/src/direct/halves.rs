@@ -39,7 +39,7 @@ impl LinkSender {
         // The link's own hold is a reader, so there is nobody to wait for.
         let writer = fifo.open_write_wait(Wait::never())?;
         let stream =
-            StreamSender::new(PipeSink(writer), Framing::Frame, capabilities(), link.origin().clone());
+            StreamSender::new(PipeSink::new(writer), Framing::Frame, capabilities(), link.origin().clone());
         let either = either(&link, stream.readiness(), epoll::EventFlags::OUT)?;
         Ok(Self { stream, either, seen: None, link })
     }

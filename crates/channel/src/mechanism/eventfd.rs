@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use twixt_address::Endpoint;
 use twixt_os::eventfd::{EventFd, Flags, MAX};
-use twixt_os::{ErrorKind, Result, Wait};
+use twixt_os::{ErrorKind, Outcome, Prepared, Result, Wait};
 
-use crate::half::{Halves, ReceiveHalf, SendHalf};
+use crate::half::{Halves, PreparedSend, ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
 use crate::origin::Origin;
 use crate::{
@@ -60,7 +60,8 @@ fn capabilities() -> Capabilities {
 /// Both halves of a counter.
 pub(super) fn halves_of(counter: EventFd, origin: Origin) -> Halves {
     let counter = Arc::new(counter);
-    (Box::new(Sender { counter: Arc::clone(&counter), origin }), Box::new(Receiver { counter }))
+    let sender = Sender { counter: Arc::clone(&counter), number: [0; 8], origin };
+    (Box::new(sender), Box::new(Receiver { counter, number: [0; 8] }))
 }
 
 fn len(counter: &EventFd) -> Option<u64> {
@@ -69,17 +70,36 @@ fn len(counter: &EventFd) -> Option<u64> {
 
 struct Sender {
     counter: Arc<EventFd>,
+    /// What is being added.
+    number: [u8; 8],
     origin: Origin,
 }
 
-impl SendHalf for Sender {
-    fn send(&mut self, bytes: &[u8], _attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
+impl Sender {
+    #[inline]
+    fn parse(&self, bytes: &[u8]) -> Result<u64> {
         const RIGHT: &str = "a message is the number to add, 1 to 18446744073709551614 in decimal";
         match number::parse(bytes, &self.origin, RIGHT)? {
             // Nobody would be told of it, and the largest number is the one that the counter cannot hold.
             0 | u64::MAX => Err(self.origin.refused("send to", ErrorKind::InvalidInput, RIGHT)),
-            number => self.counter.add_wait(number, wait),
+            number => Ok(number),
         }
+    }
+}
+
+impl SendHalf for Sender {
+    fn send(&mut self, bytes: &[u8], _attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
+        self.counter.add_wait(self.parse(bytes)?, wait)
+    }
+
+    fn prepare<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<PreparedSend<'a>> {
+        // What is wrong is said when it is sent.
+        self.number = self.parse(bytes).ok()?.to_ne_bytes();
+        Some(PreparedSend { call: self.counter.prepare_add(&self.number, wait)?, whole: size_of::<u64>() })
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, _: &[u8], wait: Wait) -> Result<()> {
+        self.counter.finish_add(first, u64::from_ne_bytes(self.number), wait)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -101,11 +121,22 @@ impl SendHalf for Sender {
 
 struct Receiver {
     counter: Arc<EventFd>,
+    /// What is being read.
+    number: [u8; 8],
 }
 
 impl ReceiveHalf for Receiver {
     fn receive(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
         number::write(message, self.counter.read_wait(wait)?);
+        Ok(())
+    }
+
+    fn prepare<'a>(&'a mut self, _: &'a mut Message, wait: Wait) -> Option<Prepared<'a>> {
+        self.counter.prepare_read(&mut self.number, wait)
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
+        number::write(message, self.counter.finish_read(first, &mut self.number, wait)?);
         Ok(())
     }
 

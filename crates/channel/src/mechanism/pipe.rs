@@ -33,7 +33,7 @@ impl Mechanism for Pipe {
             writer.set_capacity(usize::try_from(bytes).unwrap_or(usize::MAX))?;
         }
         let framing = opening.framing_or(Framing::Frame);
-        let ends = (PipeSink(writer), PipeSource(reader));
+        let ends = (PipeSink::new(writer), PipeSource(reader));
         Ok(stream::halves(ends, framing, &stream::capabilities(framing), &Origin::of(opening)))
     }
 }

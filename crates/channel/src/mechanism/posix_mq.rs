@@ -3,11 +3,11 @@
 use std::os::fd::AsFd;
 
 use twixt_address::{Endpoint, OptionName};
-use twixt_os::posix::mq::{Access, Limits, Priority, Queue};
-use twixt_os::{ErrorKind, Limit, Result, Wait};
+use twixt_os::posix::mq::{Access, Limits, Priority, Queue, Received};
+use twixt_os::{ErrorKind, Limit, Outcome, Prepared, Result, Wait};
 
 use super::create;
-use crate::half::{ReceiveHalf, SendHalf};
+use crate::half::{PreparedSend, ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
 use crate::origin::Origin;
 use crate::{Attributes, Boundaries, Capabilities, Capacity, Message, Opening, Persistence, Readiness};
@@ -41,7 +41,7 @@ pub(super) fn sender(queue: Queue, priority: Priority, origin: Origin) -> Box<dy
 
 /// The receiving half of a queue that is open.
 pub(super) fn receiver(queue: Queue) -> Box<dyn ReceiveHalf> {
-    Box::new(Receiver { queue })
+    Box::new(Receiver { queue, priority: 0 })
 }
 
 /// What a queue with messages of up to so many bytes can do.
@@ -115,6 +115,14 @@ impl SendHalf for Sender {
         self.queue.send_wait(bytes, priority, wait)
     }
 
+    fn prepare<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<PreparedSend<'a>> {
+        Some(PreparedSend { call: self.queue.prepare_send(bytes, self.priority, wait), whole: 0 })
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<()> {
+        self.queue.finish_send(first, bytes, self.priority, wait)
+    }
+
     fn capabilities(&self) -> Capabilities {
         capabilities(self.queue.message_size())
     }
@@ -134,13 +142,34 @@ impl SendHalf for Sender {
 
 struct Receiver {
     queue: Queue,
+    /// Where the kernel writes the priority of a message.
+    priority: u32,
+}
+
+impl Receiver {
+    #[inline]
+    fn give(received: Received, message: &mut Message) {
+        message.set_len(received.len);
+        message.set_priority(received.priority.get());
+    }
 }
 
 impl ReceiveHalf for Receiver {
     fn receive(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
         let received = self.queue.receive_wait(message.room(self.queue.message_size()), wait)?;
-        message.set_len(received.len);
-        message.set_priority(received.priority.get());
+        Self::give(received, message);
+        Ok(())
+    }
+
+    fn prepare<'a>(&'a mut self, message: &'a mut Message, wait: Wait) -> Option<Prepared<'a>> {
+        let room = message.room(self.queue.message_size());
+        Some(self.queue.prepare_receive(room, &mut self.priority, wait))
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
+        let room = message.room(self.queue.message_size());
+        let received = self.queue.finish_receive(first, room, &mut self.priority, wait)?;
+        Self::give(received, message);
         Ok(())
     }
 

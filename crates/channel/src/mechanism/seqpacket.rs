@@ -5,11 +5,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use twixt_address::{Endpoint, OptionName};
-use twixt_os::unix::{Attachments, Seqpacket as Socket, SeqpacketListener, UnlinkGuard};
-use twixt_os::{Error, ErrorKind, Maker, Object, Result, Wait};
+use twixt_os::unix::{Attachments, Received, Receiving, Seqpacket as Socket, SeqpacketListener, UnlinkGuard};
+use twixt_os::{Error, ErrorKind, Maker, Object, Outcome, Prepared, Result, Room, Wait};
 
 use super::socket::{self, Buffer, RESERVED, USUAL_LONGEST_UNIX};
-use crate::half::{Accept, Halves, ReceiveHalf, SendHalf};
+use crate::half::{Accept, Halves, PreparedSend, ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
 use crate::message::Details;
 use crate::origin::Origin;
@@ -119,7 +119,8 @@ pub(super) fn halves_of(connected: Socket, object: Object) -> Halves {
 fn halves(connected: Socket, longest: usize, object: Object, ending: Ending) -> Halves {
     let socket = Arc::new(connected);
     let sender = Sender { socket: Arc::clone(&socket), ending };
-    (Box::new(sender), Box::new(Receiver { socket, longest, object, ending }))
+    let (receiving, room) = (Box::new(Receiving::new()), None);
+    (Box::new(sender), Box::new(Receiver { socket, longest, receiving, room, object, ending }))
 }
 
 /// A listening socket, bound here or passed to this process.
@@ -173,6 +174,14 @@ impl SendHalf for Sender {
         self.socket.send_with_wait(bytes, &Attachments::descriptors(attributes.descriptors), wait)
     }
 
+    fn prepare<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<PreparedSend<'a>> {
+        Some(PreparedSend { call: self.socket.prepare_send(bytes, wait), whole: bytes.len() })
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<()> {
+        self.socket.finish_send(first, bytes, wait)
+    }
+
     fn finish(&mut self, _wait: Wait) -> Result<()> {
         match self.ending {
             Ending::Own(_) => self.socket.shutdown(Shutdown::Write),
@@ -210,6 +219,10 @@ struct Receiver {
     socket: Arc<Socket>,
     /// Room for every message but one of a sender with privileges, once such a one has come also for those.
     longest: usize,
+    /// Where what comes beside the bytes arrives.
+    receiving: Box<Receiving>,
+    /// Room for a message, where the call that receives it is prepared.
+    room: Option<Box<Room>>,
     object: Object,
     ending: Ending,
 }
@@ -217,13 +230,34 @@ struct Receiver {
 impl Receiver {
     /// Receives a message, unless the connection has ended.
     #[inline(always)]
-    fn take(&self, message: &mut Message, wait: Wait) -> Result<bool> {
-        socket::receive(message, self.longest, |room, Details { received, .. }| {
-            let is_message = self.socket.receive_into_wait(room, received, wait)?;
+    fn take(&mut self, first: Option<Outcome>, message: &mut Message, wait: Wait) -> Result<bool> {
+        let Self { socket, receiving, room, longest, .. } = self;
+        let done = |is_message, received: &mut Received| {
             // A socket that came as a descriptor may have it sent; nobody could take it out.
             received.pidfd = None;
             Ok((is_message, received.len))
-        })
+        };
+        match first {
+            Some(first) => socket::receive_in(room, message, *longest, |room, Details { received, .. }| {
+                done(socket.finish_receive_into(receiving, first, room, received, wait)?, received)
+            }),
+            None => socket::receive(message, *longest, |room, Details { received, .. }| {
+                done(socket.receive_into_wait(room, received, wait)?, received)
+            }),
+        }
+    }
+
+    /// Receives a message, where the prepared call has come to `first`, if there was one.
+    #[inline(always)]
+    fn take_any(&mut self, mut first: Option<Outcome>, message: &mut Message, wait: Wait) -> Result<()> {
+        let mut was_reset = false;
+        loop {
+            match self.take(first.take(), message, wait) {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(self.ended()),
+                Err(error) => self.overcome(error, &mut was_reset, wait)?,
+            }
+        }
     }
 
     /// Makes way for another attempt, if it may overcome the failure. Apart, since it hardly ever happens.
@@ -263,14 +297,16 @@ impl Drop for Receiver {
 
 impl ReceiveHalf for Receiver {
     fn receive(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
-        let mut was_reset = false;
-        loop {
-            match self.take(message, wait) {
-                Ok(true) => return Ok(()),
-                Ok(false) => return Err(self.ended()),
-                Err(error) => self.overcome(error, &mut was_reset, wait)?,
-            }
-        }
+        self.take_any(None, message, wait)
+    }
+
+    fn prepare<'a>(&'a mut self, message: &'a mut Message, wait: Wait) -> Option<Prepared<'a>> {
+        let (room, Details { received, .. }) = socket::room_in(&mut self.room, message, self.longest);
+        self.socket.prepare_receive_into(&mut self.receiving, room, received, wait)
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
+        self.take_any(Some(first), message, wait)
     }
 
     fn capabilities(&self) -> Capabilities {

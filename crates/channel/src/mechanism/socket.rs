@@ -31,27 +31,45 @@ pub(super) fn receive<T>(
     receive: impl FnOnce(&mut [u8], &mut Details) -> Result<(T, usize)>,
 ) -> Result<T> {
     let mut borrowed = if message.room_len() < longest { Some(borrow_room(longest)) } else { None };
-    let (own, details) = message.room_and_details();
-    let room = borrowed.as_deref_mut().map_or(own, |room| room);
-    // Two ways out, so that on neither a result is moved, which is as large as an error.
-    match receive(room, details) {
-        Ok((received, len)) => {
-            match borrowed {
-                Some(room) => {
-                    message.set(room.get(..len).unwrap_or(&room));
-                    put_back(room);
-                }
-                None => message.set_len(len),
-            }
-            Ok(received)
-        }
-        Err(error) => {
-            if let Some(room) = borrowed {
-                put_back(room);
-            }
-            Err(error)
-        }
+    let received = receive_in(&mut borrowed, message, longest, receive);
+    if let Some(room) = borrowed {
+        put_back(room);
     }
+    received
+}
+
+/// As [`receive`], into room of a receiver's own, which is made when it is needed.
+#[inline(always)]
+pub(super) fn receive_in<T>(
+    own: &mut Option<Box<Room>>,
+    message: &mut Message,
+    longest: usize,
+    receive: impl FnOnce(&mut [u8], &mut Details) -> Result<(T, usize)>,
+) -> Result<T> {
+    let is_messages = message.room_len() >= longest;
+    let (room, details) = room_in(own, message, longest);
+    let (received, len) = receive(room, details)?;
+    match own {
+        Some(room) if !is_messages => message.set(room.get(..len).unwrap_or(room)),
+        _ => message.set_len(len),
+    }
+    Ok(received)
+}
+
+/// What [`receive_in`] receives into, for a call that is [prepared](twixt_os::Prepared).
+#[inline(always)]
+pub(super) fn room_in<'a>(
+    own: &'a mut Option<Box<Room>>,
+    message: &'a mut Message,
+    longest: usize,
+) -> (&'a mut [u8], &'a mut Details) {
+    if message.room_len() >= longest {
+        return message.room_and_details();
+    }
+    let (_, details) = message.room_and_details();
+    // Longer messages may have come since it was made.
+    own.take_if(|room| room.len() < longest);
+    (own.get_or_insert_with(|| make_room(longest)), details)
 }
 
 #[inline(always)]

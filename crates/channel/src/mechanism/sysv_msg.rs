@@ -2,10 +2,10 @@
 
 use twixt_address::{Endpoint, OptionName};
 use twixt_os::sysv::msg::{self, Access, Queue, Settings, Type};
-use twixt_os::{Error, ErrorKind, Result, Wait};
+use twixt_os::{Error, ErrorKind, Outcome, Prepared, Result, Wait};
 
 use super::create::{self, Lead};
-use crate::half::{ReceiveHalf, SendHalf};
+use crate::half::{PreparedSend, ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
 use crate::origin::Origin;
 use crate::{
@@ -35,6 +35,7 @@ impl Mechanism for SysvMsg {
         Ok(Box::new(Sender {
             capabilities: capabilities(self, &queue, opening),
             message_type: opening.address().options().message_type().and_then(Type::new).unwrap_or_default(),
+            room: msg::Message::default(),
             origin: Origin::of(opening),
             queue,
         }))
@@ -126,6 +127,8 @@ fn len(queue: &Queue) -> Result<Option<u64>> {
 struct Sender {
     queue: Queue,
     message_type: Type,
+    /// The kernel wants the type and the bytes in one piece.
+    room: msg::Message,
     capabilities: Capabilities,
     origin: Origin,
 }
@@ -142,14 +145,32 @@ impl Sender {
     }
 }
 
+/// The one limit that a message can exceed.
+#[cold]
+fn or_too_long(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::LimitReached => error.with_kind(ErrorKind::TooLong),
+        _ => error,
+    }
+}
+
 impl SendHalf for Sender {
     fn send(&mut self, bytes: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
         let message_type = self.type_of(attributes)?;
-        self.queue.send_wait(message_type, bytes, wait).map_err(|error| match error.kind() {
-            // The one limit that a message can exceed.
-            ErrorKind::LimitReached => error.with_kind(ErrorKind::TooLong),
-            _ => error,
-        })
+        self.queue.send_wait(message_type, bytes, wait).map_err(or_too_long)
+    }
+
+    fn prepare<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<PreparedSend<'a>> {
+        // Longer ones are seldom, and so much room need not be kept for each sender.
+        if bytes.len() > USUAL_LONGEST {
+            return None;
+        }
+        self.room.set(self.message_type, bytes);
+        Some(PreparedSend { call: self.queue.prepare_send_message(&self.room, wait)?, whole: 0 })
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, _: &[u8], wait: Wait) -> Result<()> {
+        self.queue.finish_send_message(first, &self.room, wait).map_err(or_too_long)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -178,6 +199,22 @@ struct Receiver {
 }
 
 impl Receiver {
+    /// Gives what was received; or receives it, where there was no room for it.
+    #[inline]
+    fn give(&mut self, mut received: Result<()>, message: &mut Message, wait: Wait) -> Result<()> {
+        while let Err(error) = received {
+            // No message is longer than what an `int` counts.
+            if error.kind() != ErrorKind::TooLong || self.room.capacity() >= i32::MAX as usize {
+                return Err(error);
+            }
+            self.make_room(&error);
+            received = self.queue.receive_wait(self.select, &mut self.room, wait);
+        }
+        message.set(self.room.bytes());
+        message.set_message_type(self.room.mtype().get());
+        Ok(())
+    }
+
     /// Makes room for the message that did not fit, or for twice as much as before if another receiver took it.
     fn make_room(&mut self, error: &Error) {
         let needed = error.limit().and_then(|limit| limit.needed);
@@ -189,21 +226,17 @@ impl Receiver {
 
 impl ReceiveHalf for Receiver {
     fn receive(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
-        loop {
-            match self.queue.receive_wait(self.select, &mut self.room, wait) {
-                Ok(()) => break,
-                // No message is longer than what an `int` counts.
-                Err(error)
-                    if error.kind() == ErrorKind::TooLong && self.room.capacity() < i32::MAX as usize =>
-                {
-                    self.make_room(&error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        message.set(self.room.bytes());
-        message.set_message_type(self.room.mtype().get());
-        Ok(())
+        let received = self.queue.receive_wait(self.select, &mut self.room, wait);
+        self.give(received, message, wait)
+    }
+
+    fn prepare<'a>(&'a mut self, _: &'a mut Message, wait: Wait) -> Option<Prepared<'a>> {
+        self.queue.prepare_receive(self.select, &mut self.room, wait)
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
+        let received = self.queue.finish_receive(first, self.select, &mut self.room, wait);
+        self.give(received, message, wait)
     }
 
     fn select(&mut self, select: Select) {

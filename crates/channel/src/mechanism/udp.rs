@@ -5,11 +5,12 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use twixt_address::{Endpoint, HostPort};
+use twixt_os::net::InetName;
 use twixt_os::net::udp::{Connected, LONGEST, LONGEST_V6, Socket};
-use twixt_os::{ErrorKind, Result, Room, Wait};
+use twixt_os::{ErrorKind, Outcome, Prepared, Result, Room, Wait};
 
 use super::socket::{self, Buffer};
-use crate::half::{Halves, ReceiveHalf, SendHalf};
+use crate::half::{Halves, PreparedSend, ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
 use crate::{
     Attributes, Boundaries, Capabilities, Capacity, Direction, Message, Opening, Parties, Readiness, Side,
@@ -44,7 +45,7 @@ impl Mechanism for Udp {
         }
         let socket = bound(opening)?;
         let longest = longest(socket.local_address()?);
-        Ok(Box::new(Receiver { socket: Listening::Bound(socket), longest, first: None }))
+        Ok(Box::new(Receiver::new(Listening::Bound(socket), longest)))
     }
 
     /// The connecting side is answered at the port that the kernel gives it. The listening side waits for a first message
@@ -132,13 +133,13 @@ pub(super) fn halves_of(socket: Connected) -> Result<Halves> {
 /// The receiving half of a socket that is not connected.
 pub(super) fn receiver_of(socket: Socket) -> Result<Box<dyn ReceiveHalf>> {
     let longest = longest(socket.local_address()?);
-    Ok(Box::new(Receiver { socket: Listening::Bound(socket), longest, first: None }))
+    Ok(Box::new(Receiver::new(Listening::Bound(socket), longest)))
 }
 
 fn halves_of_connected(socket: Connected) -> Result<(Box<dyn SendHalf>, Receiver)> {
     let longest = longest(socket.peer_address()?);
     let socket = Arc::new(socket);
-    let receiver = Receiver { socket: Listening::Connected(Arc::clone(&socket)), longest, first: None };
+    let receiver = Receiver::new(Listening::Connected(Arc::clone(&socket)), longest);
     Ok((Box::new(Sender { socket, longest }), receiver))
 }
 
@@ -150,6 +151,14 @@ struct Sender {
 impl SendHalf for Sender {
     fn send(&mut self, bytes: &[u8], _attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
         self.socket.send_wait(bytes, wait)
+    }
+
+    fn prepare<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<PreparedSend<'a>> {
+        Some(PreparedSend { call: self.socket.prepare_send(bytes, wait), whole: bytes.len() })
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<()> {
+        self.socket.finish_send(first, bytes, wait)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -179,11 +188,18 @@ enum Listening {
 struct Receiver {
     socket: Listening,
     longest: usize,
+    /// Room for a message, and for its sender's address, where the call that receives it is prepared.
+    room: Option<Box<Room>>,
+    from: InetName,
     /// The message by which a peer was found.
     first: Option<Message>,
 }
 
 impl Receiver {
+    fn new(socket: Listening, longest: usize) -> Self {
+        Self { socket, longest, room: None, from: InetName::new(), first: None }
+    }
+
     /// Hands over the message by which a peer was found.
     #[cold]
     #[inline(never)]
@@ -202,6 +218,27 @@ impl ReceiveHalf for Receiver {
             Listening::Bound(socket) => take(socket, message, wait),
             Listening::Connected(socket) => take_from_peer(socket, message, wait),
         }
+    }
+
+    fn prepare<'a>(&'a mut self, message: &'a mut Message, wait: Wait) -> Option<Prepared<'a>> {
+        match &self.socket {
+            Listening::Bound(socket) if self.first.is_none() => {
+                let (room, _) = socket::room_in(&mut self.room, message, ROOM);
+                socket.prepare_receive_from(&mut self.from, room, wait)
+            }
+            _ => None,
+        }
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
+        let Self { socket: Listening::Bound(socket), room, from, .. } = self else {
+            return self.receive(message, wait);
+        };
+        socket::receive_in(room, message, ROOM, |room, details| {
+            let (len, sender) = socket.finish_receive_from(from, first, room, wait)?;
+            details.source.set_inet(&sender);
+            Ok(((), len))
+        })
     }
 
     fn has_buffered(&self) -> bool {

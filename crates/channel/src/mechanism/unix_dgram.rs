@@ -4,11 +4,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use twixt_address::{Endpoint, OptionName};
-use twixt_os::unix::{Address, Attachments, Datagram, UnlinkGuard};
-use twixt_os::{Errno, Error, ErrorKind, Result, Wait};
+use twixt_os::unix::{Address, Attachments, Datagram, Received, Receiving, UnlinkGuard};
+use twixt_os::{Errno, Error, ErrorKind, Outcome, Prepared, Result, Room, Wait};
 
 use super::socket::{self, Buffer, RESERVED, USUAL_LONGEST_UNIX};
-use crate::half::{Halves, ReceiveHalf, SendHalf};
+use crate::half::{Halves, PreparedSend, ReceiveHalf, SendHalf};
 use crate::mechanism::Mechanism;
 use crate::message::Details;
 use crate::{
@@ -112,7 +112,8 @@ fn bound(opening: &Opening) -> Result<(Datagram, Option<UnlinkGuard>)> {
 fn receiver(socket: Arc<Datagram>, guard: Option<UnlinkGuard>) -> Result<Receiver> {
     socket.set_pass_credentials(true)?;
     let longest = socket::longest_unix(socket.options().send_buffer()?);
-    Ok(Receiver { socket, longest, first: None, _guard: guard })
+    let (receiving, room) = (Box::new(Receiving::new()), None);
+    Ok(Receiver { socket, longest, receiving, room, first: None, _guard: guard })
 }
 
 /// Both halves of a socket that came as a descriptor. It can send if it is connected.
@@ -167,6 +168,17 @@ impl SendHalf for Sender {
         }
     }
 
+    fn prepare<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<PreparedSend<'a>> {
+        Some(PreparedSend { call: self.socket.prepare_send(bytes, wait), whole: bytes.len() })
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<()> {
+        match self.socket.finish_send(first, bytes, wait) {
+            Ok(()) => Ok(()),
+            Err(error) => self.try_again(error, bytes, &Attributes::NONE, wait),
+        }
+    }
+
     fn capabilities(&self) -> Capabilities {
         let buffer = self.socket.options().send_buffer().unwrap_or(USUAL_LONGEST_UNIX + RESERVED);
         capabilities(buffer.saturating_sub(RESERVED))
@@ -191,16 +203,20 @@ struct Receiver {
     socket: Arc<Datagram>,
     /// Room for every message but one of a sender with privileges, once such a one has come also for those.
     longest: usize,
+    /// Where what comes beside the bytes arrives.
+    receiving: Box<Receiving>,
+    /// Room for a message, where the call that receives it is prepared.
+    room: Option<Box<Room>>,
     /// The message by which a peer was found.
     first: Option<Message>,
 }
 
 impl Receiver {
     #[inline(always)]
-    fn take(&mut self, message: &mut Message, wait: Wait) -> Result<()> {
+    fn take(&mut self, mut first: Option<Outcome>, message: &mut Message, wait: Wait) -> Result<()> {
         let mut was_reset = false;
         loop {
-            match self.try_once(message, wait) {
+            match self.try_once(first.take(), message, wait) {
                 Err(error) => self.overcome(error, &mut was_reset, wait)?,
                 taken => return taken,
             }
@@ -208,13 +224,21 @@ impl Receiver {
     }
 
     #[inline(always)]
-    fn try_once(&self, message: &mut Message, wait: Wait) -> Result<()> {
-        socket::receive(message, self.longest, |room, Details { received, .. }| {
-            self.socket.receive_into_wait(room, received, wait)?;
+    fn try_once(&mut self, first: Option<Outcome>, message: &mut Message, wait: Wait) -> Result<()> {
+        let Self { socket, receiving, room, longest, .. } = self;
+        let done = |(), received: &mut Received| {
             // A socket that came as a descriptor may have it sent; nobody could take it out.
             received.pidfd = None;
             Ok(((), received.len))
-        })
+        };
+        match first {
+            Some(first) => socket::receive_in(room, message, *longest, |room, Details { received, .. }| {
+                done(socket.finish_receive_into(receiving, first, room, received, wait)?, received)
+            }),
+            None => socket::receive(message, *longest, |room, Details { received, .. }| {
+                done(socket.receive_into_wait(room, received, wait)?, received)
+            }),
+        }
     }
 
     /// Makes way for another attempt, if it may overcome the failure. Apart, since it hardly ever happens.
@@ -248,7 +272,19 @@ impl ReceiveHalf for Receiver {
             self.give_first(message);
             return Ok(());
         }
-        self.take(message, wait)
+        self.take(None, message, wait)
+    }
+
+    fn prepare<'a>(&'a mut self, message: &'a mut Message, wait: Wait) -> Option<Prepared<'a>> {
+        if self.first.is_some() {
+            return None;
+        }
+        let (room, Details { received, .. }) = socket::room_in(&mut self.room, message, self.longest);
+        self.socket.prepare_receive_into(&mut self.receiving, room, received, wait)
+    }
+
+    fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
+        self.take(Some(first), message, wait)
     }
 
     fn has_buffered(&self) -> bool {

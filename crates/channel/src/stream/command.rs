@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use twixt_os::pipe::{Reader, Writer};
 use twixt_os::popen::Job;
-use twixt_os::{Deadline, Error, ErrorKind, Mechanism, Object, Result, Wait};
+use twixt_os::{Deadline, Error, ErrorKind, Mechanism, Object, Outcome, Prepared, Result, Wait};
 
-use super::{PipeSource, Sink, Source, borrowed, bytes};
+use super::{PipeSink, PipeSource, Sink, Source, bytes};
 use crate::Capacity;
 
 /// What a command reads.
 pub(crate) struct CommandSink {
     /// None once it has been told the end.
-    writer: Option<Writer>,
+    writer: Option<PipeSink>,
     job: Arc<Mutex<Job>>,
     object: Object,
 }
@@ -36,11 +36,11 @@ const MOMENT: Duration = Duration::from_millis(100);
 
 impl CommandSink {
     pub(crate) fn new(writer: Writer, job: Arc<Mutex<Job>>, object: Object) -> Self {
-        Self { writer: Some(writer), job, object }
+        Self { writer: Some(PipeSink::new(writer)), job, object }
     }
 
     fn writer(&self) -> Result<&Writer> {
-        self.writer.as_ref().ok_or_else(|| {
+        self.writer.as_ref().map(|sink| &sink.writer).ok_or_else(|| {
             let why = "it was told the end of its input";
             Error::refused(Mechanism::Popen, "send to", self.object.clone(), ErrorKind::PeerGone, why)
         })
@@ -58,6 +58,20 @@ impl Sink for CommandSink {
         self.writer()?.write_vectored_wait(slices, wait)
     }
 
+    #[inline]
+    fn prepares(&self, len: usize, wait: Wait) -> bool {
+        self.writer.as_ref().is_some_and(|sink| sink.prepares(len, wait))
+    }
+
+    #[inline]
+    fn prepare_write<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<Prepared<'a>> {
+        self.writer.as_mut()?.prepare_write(bytes, wait)
+    }
+
+    fn finish_write(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize> {
+        self.writer()?.finish_write(first, bytes, wait)
+    }
+
     /// Ends the command's input. If nobody reads its output, waits for the command to end too: then what it was to do
     /// with its input is done, or it tells that it failed.
     fn finish(&mut self, wait: Wait) -> Result<()> {
@@ -70,7 +84,7 @@ impl Sink for CommandSink {
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.writer.as_ref().and_then(borrowed)
+        self.writer.as_ref().and_then(PipeSink::descriptor)
     }
 
     fn capacity(&self) -> Result<Option<Capacity>> {
@@ -85,6 +99,22 @@ impl Sink for CommandSink {
 impl Source for CommandSource {
     fn read(&mut self, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>, wait: Wait) -> Result<usize> {
         self.reader.read(buffer, descriptors, wait)
+    }
+
+    #[inline]
+    fn prepare_read<'a>(&'a mut self, buffer: &'a mut [u8], wait: Wait) -> Option<Prepared<'a>> {
+        self.reader.prepare_read(buffer, wait)
+    }
+
+    #[inline]
+    fn finish_read(
+        &mut self,
+        first: Outcome,
+        buffer: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+        wait: Wait,
+    ) -> Result<usize> {
+        self.reader.finish_read(first, buffer, descriptors, wait)
     }
 
     /// Waits for the command to end and tells once that it failed. One that still has its input may have closed its

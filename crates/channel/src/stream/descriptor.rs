@@ -33,7 +33,7 @@ pub(crate) fn sender_over(fd: OwnedFd, framing: Framing, origin: &Origin) -> Res
     }
     let can = capabilities(framing);
     Ok(match kind_of(&fd, origin)? {
-        Kind::Pipe => half(PipeSink(Writer::try_from(fd)?), framing, can, origin),
+        Kind::Pipe => half(PipeSink::new(Writer::try_from(fd)?), framing, can, origin),
         Kind::Unix => {
             let descriptors = passed_descriptors(framing);
             let (sink, _) = UnixEnd::shared(unix::Stream::try_from(fd)?, descriptors > 0);

@@ -8,7 +8,7 @@ use twixt_address::Framing;
 use twixt_os::fifo::Fifo;
 use twixt_os::lock::{self, Class, Kind};
 use twixt_os::pipe::{PIPE_BUF, Reader, Writer};
-use twixt_os::{Errno, Error, ErrorKind, Mechanism, Object, Result, Wait};
+use twixt_os::{Errno, Error, ErrorKind, Mechanism, Object, Outcome, Prepared, Result, Wait};
 
 use super::{PipeSink, Sink, Source, borrowed, bytes};
 use crate::Capacity;
@@ -31,13 +31,13 @@ pub(crate) struct FifoSink {
 impl FifoSink {
     pub(crate) fn new(fifo: Fifo, writer: Writer, framing: Framing) -> Self {
         let object = Object::path(fifo.path());
-        Self { writer: PipeSink(writer), object, fifo, locks: framing != Framing::Raw, held: None }
+        Self { writer: PipeSink::new(writer), object, fifo, locks: framing != Framing::Raw, held: None }
     }
 
     /// Has it shared from now on.
     #[cold]
     fn share(&mut self, wait: Wait) -> Result<()> {
-        let lock = || flock(&self.writer.0, FlockOperation::NonBlockingLockShared);
+        let lock = || flock(&self.writer.writer, FlockOperation::NonBlockingLockShared);
         self.held = self.locked(wait.with_backoff(lock), Kind::Shared)?;
         Ok(())
     }
@@ -49,7 +49,7 @@ impl FifoSink {
         self.held = None;
         let mut attempts = 0_u32;
         let outcome = wait.with_backoff(|| {
-            let outcome = flock(&self.writer.0, FlockOperation::NonBlockingLockExclusive);
+            let outcome = flock(&self.writer.writer, FlockOperation::NonBlockingLockExclusive);
             attempts += 1;
             // Looking for holders takes long.
             if outcome == Err(Errno::AGAIN) && attempts.is_power_of_two() && self.is_shared() {
@@ -102,12 +102,27 @@ impl Sink for FifoSink {
     fn end(&mut self) {
         if self.held == Some(Kind::Exclusive) {
             self.held = None;
-            let _ = flock(&self.writer.0, FlockOperation::Unlock);
+            let _ = flock(&self.writer.writer, FlockOperation::Unlock);
         }
     }
 
     fn write(&mut self, slices: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>], wait: Wait) -> Result<usize> {
         self.writer.write(slices, descriptors, wait)
+    }
+
+    #[inline]
+    fn prepares(&self, len: usize, wait: Wait) -> bool {
+        let has_begun = !self.locks || (len <= PIPE_BUF && self.held == Some(Kind::Shared));
+        has_begun && self.writer.prepares(len, wait)
+    }
+
+    #[inline]
+    fn prepare_write<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<Prepared<'a>> {
+        self.writer.prepare_write(bytes, wait)
+    }
+
+    fn finish_write(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize> {
+        self.writer.finish_write(first, bytes, wait)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -157,6 +172,22 @@ impl Source for FifoSource {
         let read = self.reader.read_wait(buffer, wait)?;
         self.is_new = false;
         Ok(read)
+    }
+
+    #[inline]
+    fn prepare_read<'a>(&'a mut self, buffer: &'a mut [u8], wait: Wait) -> Option<Prepared<'a>> {
+        if self.is_new { None } else { self.reader.prepare_read(buffer, wait) }
+    }
+
+    #[inline]
+    fn finish_read(
+        &mut self,
+        first: Outcome,
+        buffer: &mut [u8],
+        _: &mut Vec<OwnedFd>,
+        wait: Wait,
+    ) -> Result<usize> {
+        self.reader.finish_read(first, buffer, wait)
     }
 
     fn renew(&mut self) -> Result<()> {

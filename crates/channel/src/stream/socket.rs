@@ -6,8 +6,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use twixt_os::net::tcp;
-use twixt_os::unix::{self, Attachments, Credentials};
-use twixt_os::{Error, ErrorKind, Maker, Result, Wait};
+use twixt_os::unix::{self, Attachments, Credentials, Receiving};
+use twixt_os::{Error, ErrorKind, Maker, Outcome, Prepared, Result, Wait};
 
 use super::{Sink, Source, borrowed, bytes, only};
 use crate::Capacity;
@@ -32,6 +32,8 @@ pub(crate) struct UnixEnd {
     /// Whether descriptors are taken, or closed as they come.
     passes: bool,
     has_lost: bool,
+    /// Where descriptors arrive, once something is received.
+    receiving: Option<Box<Receiving>>,
     direction: Shutdown,
     /// Who had connected; unknown where the connection was made by others.
     peer: Option<Credentials>,
@@ -59,7 +61,7 @@ impl UnixEnd {
         let owner = is_own.then(Maker::this);
         let half = |direction| {
             let shared = Shared { socket: Arc::clone(&socket), owner };
-            Self { shared, passes, has_lost: false, direction, peer }
+            Self { shared, passes, has_lost: false, receiving: None, direction, peer }
         };
         (half(Shutdown::Write), half(Shutdown::Read))
     }
@@ -73,6 +75,20 @@ impl Sink for UnixEnd {
             Some(bytes) if descriptors.is_empty() => socket.send_wait(bytes, wait),
             _ => send_with(socket, slices, descriptors, wait),
         }
+    }
+
+    #[inline(always)]
+    fn prepares(&self, _: usize, _: Wait) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn prepare_write<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<Prepared<'a>> {
+        Some(self.shared.socket.prepare_send(bytes, wait))
+    }
+
+    fn finish_write(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize> {
+        self.shared.socket.finish_send(first, bytes, wait)
     }
 
     fn finish(&mut self, _: Wait) -> Result<()> {
@@ -99,11 +115,32 @@ impl Sink for UnixEnd {
 impl Source for UnixEnd {
     #[inline(always)]
     fn read(&mut self, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>, wait: Wait) -> Result<usize> {
-        let socket = &*self.shared.socket;
-        if !self.passes {
-            return read_closing(socket, buffer, wait);
+        match self.prepare_read(buffer, wait).map(Prepared::make) {
+            Some(first) => self.finish_read(first, buffer, descriptors, wait),
+            None => read_closing(&self.shared.socket, buffer, wait),
         }
-        let appended = socket.receive_appending_wait(buffer, descriptors, wait)?;
+    }
+
+    #[inline(always)]
+    fn prepare_read<'a>(&'a mut self, buffer: &'a mut [u8], wait: Wait) -> Option<Prepared<'a>> {
+        if !self.passes {
+            return None;
+        }
+        let receiving = self.receiving.get_or_insert_with(make_receiving);
+        Some(self.shared.socket.prepare_receive_appending(receiving, buffer, wait))
+    }
+
+    #[inline(always)]
+    fn finish_read(
+        &mut self,
+        first: Outcome,
+        buffer: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+        wait: Wait,
+    ) -> Result<usize> {
+        let receiving = self.receiving.get_or_insert_with(make_receiving);
+        let socket = &*self.shared.socket;
+        let appended = socket.finish_receive_appending(receiving, first, buffer, descriptors, wait)?;
         self.has_lost |= appended.lost_descriptors;
         Ok(appended.len)
     }
@@ -176,6 +213,20 @@ impl Sink for TcpEnd {
         }
     }
 
+    #[inline(always)]
+    fn prepares(&self, _: usize, _: Wait) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn prepare_write<'a>(&'a mut self, bytes: &'a [u8], wait: Wait) -> Option<Prepared<'a>> {
+        Some(self.shared.socket.prepare_send(bytes, wait))
+    }
+
+    fn finish_write(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize> {
+        self.shared.socket.finish_send(first, bytes, wait)
+    }
+
     fn finish(&mut self, _: Wait) -> Result<()> {
         if self.shared.owner.is_some() {
             gone_is_fine(self.shared.socket.shutdown(Shutdown::Write))
@@ -203,6 +254,22 @@ impl Source for TcpEnd {
         self.shared.socket.receive_wait(buffer, wait)
     }
 
+    #[inline(always)]
+    fn prepare_read<'a>(&'a mut self, buffer: &'a mut [u8], wait: Wait) -> Option<Prepared<'a>> {
+        Some(self.shared.socket.prepare_receive(buffer, wait))
+    }
+
+    #[inline(always)]
+    fn finish_read(
+        &mut self,
+        first: Outcome,
+        buffer: &mut [u8],
+        _: &mut Vec<OwnedFd>,
+        wait: Wait,
+    ) -> Result<usize> {
+        self.shared.socket.finish_receive(first, buffer, wait)
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         borrowed(&*self.shared.socket)
     }
@@ -223,6 +290,12 @@ impl Drop for TcpEnd {
             let _ = self.shared.socket.shutdown(Shutdown::Write);
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn make_receiving() -> Box<Receiving> {
+    Box::new(Receiving::new())
 }
 
 /// Apart from the sending of bytes alone, which has less to keep at hand.

@@ -10,7 +10,7 @@ use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
 use crate::wait::Attempt;
-use crate::{Errno, Wait};
+use crate::{Errno, Outcome, Prepared, Wait};
 
 pub(crate) fn send_flags(attempt: Attempt) -> SendFlags {
     match attempt {
@@ -29,7 +29,20 @@ pub(crate) fn receive_flags(attempt: Attempt) -> RecvFlags {
 /// `send(2)` once it can be done.
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
-    wait.on_descriptor(fd, PollFlags::OUT, move |attempt| rustix::net::send(fd, bytes, send_flags(attempt)))
+    sent(fd, prepare_send(fd, bytes, wait).make(), bytes, wait)
+}
+
+/// The first attempt of [`send`].
+#[inline]
+pub(crate) fn prepare_send<'a>(fd: BorrowedFd<'a>, bytes: &'a [u8], wait: Wait) -> Prepared<'a> {
+    Prepared::send(fd, bytes, send_flags(wait.attempt()))
+}
+
+/// The rest of [`send`], by what its first attempt has come to.
+#[inline]
+pub(crate) fn sent(fd: BorrowedFd<'_>, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize, Errno> {
+    let send = |attempt| Prepared::send(fd, bytes, send_flags(attempt)).make();
+    wait.on_descriptor_after(first, fd, PollFlags::OUT, send)
 }
 
 /// `sendmsg(2)` of several slices once it can be done.
@@ -62,9 +75,31 @@ pub(crate) fn receive(
     flags: RecvFlags,
     wait: Wait,
 ) -> Result<usize, Errno> {
-    wait.on_descriptor(fd, PollFlags::IN, move |attempt| {
-        recv(fd, &mut *buffer, flags | receive_flags(attempt)).map(|(_, len)| len)
-    })
+    received(fd, prepare_receive(fd, buffer, flags, wait).make(), buffer, flags, wait)
+}
+
+/// The first attempt of [`receive`].
+#[inline]
+pub(crate) fn prepare_receive<'a>(
+    fd: BorrowedFd<'a>,
+    buffer: &'a mut [u8],
+    flags: RecvFlags,
+    wait: Wait,
+) -> Prepared<'a> {
+    Prepared::receive(fd, buffer, flags | receive_flags(wait.attempt()))
+}
+
+/// The rest of [`receive`], by what its first attempt has come to.
+#[inline]
+pub(crate) fn received(
+    fd: BorrowedFd<'_>,
+    first: Outcome,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+    wait: Wait,
+) -> Result<usize, Errno> {
+    let receive = |attempt| Prepared::receive(fd, buffer, flags | receive_flags(attempt)).make();
+    wait.on_descriptor_after(first, fd, PollFlags::IN, receive)
 }
 
 /// `recv(2)` until the buffer is full or the stream ends; `received` grows as bytes come.
@@ -108,17 +143,42 @@ pub(crate) fn take_message<T>(
     mut take: impl FnMut(RecvFlags) -> Result<(T, usize), Errno>,
     ended: impl Fn() -> Result<T, Errno>,
 ) -> Result<Taken<T>, Errno> {
-    let mut take = |flags| {
-        let taken = or_ended(fd, wait, || take(flags | RecvFlags::TRUNC), || ended().map(|end| (end, 0)));
+    let first = if keep { None } else { Some(take(message_flags(wait))) };
+    finish_taking(fd, first, room, wait, take, ended)
+}
+
+/// The flags of the first attempt of [`take_message`], where there is one.
+#[inline]
+pub(crate) fn message_flags(wait: Wait) -> RecvFlags {
+    RecvFlags::TRUNC | receive_flags(wait.attempt())
+}
+
+/// The rest of [`take_message`], by what its first attempt has come to; `None` if the length is to be looked at first.
+#[inline(always)]
+pub(crate) fn finish_taking<T>(
+    fd: BorrowedFd<'_>,
+    first: Option<Result<(T, usize), Errno>>,
+    room: usize,
+    wait: Wait,
+    mut take: impl FnMut(RecvFlags) -> Result<(T, usize), Errno>,
+    ended: impl Fn() -> Result<T, Errno>,
+) -> Result<Taken<T>, Errno> {
+    let mut take = |first: Option<Result<(T, usize), Errno>>, flags| {
+        let mut take = || take(flags | RecvFlags::TRUNC);
+        let taken = match first.unwrap_or_else(&mut take) {
+            Err(Errno::AGAIN) if !wait.is_never() => {
+                ended_or_not_yet(fd, take, || ended().map(|end| (end, 0)))
+            }
+            outcome => outcome,
+        };
         match taken? {
             (_, len) if len > room => Ok(Taken::Cut(len)),
             (taken, _) => Ok(Taken::Whole(taken)),
         }
     };
-    if keep {
-        return take_what_fits(fd, room, wait, take);
-    }
-    wait.on_descriptor(fd, PollFlags::IN, |attempt| take(receive_flags(attempt)))
+    let Some(first) = first else { return take_what_fits(fd, room, wait, |flags| take(None, flags)) };
+    let first = take(Some(first), receive_flags(wait.attempt()));
+    wait.on_descriptor_after(first, fd, PollFlags::IN, |attempt| take(None, receive_flags(attempt)))
 }
 
 /// As [`take_message`], but leaves a message that is too long.

@@ -16,12 +16,13 @@ use std::io::{IoSlice, IoSliceMut};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::net::{RecvFlags, SocketType, bind, connect, recv, recvfrom, sendto, sockopt};
+use rustix::net::{RecvFlags, SocketType, bind, connect, recv, sendto, sockopt};
+use twixt_sys::socket::InetName;
 
 use crate::inherit::inherited_as;
 use crate::net::inet::{self, Socket as Inet, resolve};
 use crate::net::{IpOptions, Options, many, transfer};
-use crate::{Deadline, Errno, Error, Limit, Mechanism, Result, Wait};
+use crate::{Deadline, Errno, Error, Limit, Mechanism, Outcome, Prepared, Result, Wait};
 
 mod multicast;
 
@@ -229,15 +230,63 @@ impl Socket {
     /// As [`Socket::receive_from`], and what the named forms add, according to `wait`.
     #[inline]
     pub fn receive_from_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<(usize, SocketAddr)> {
+        let mut from = InetName::new();
+        let first = self.prepare_receive_from(&mut from, buffer, wait).map(Prepared::make);
+        self.finish_taking(&mut from, first, buffer, wait)
+    }
+
+    /// The system call of [`receive_from_wait`](Self::receive_from_wait), to be made by who wants it: see [`Prepared`]. None where
+    /// it takes more than one ([`keep_long_messages`](Self::keep_long_messages)).
+    #[inline]
+    pub fn prepare_receive_from<'a>(
+        &'a self,
+        from: &'a mut InetName,
+        buffer: &'a mut [u8],
+        wait: Wait,
+    ) -> Option<Prepared<'a>> {
+        if self.inet.keeps() {
+            return None;
+        }
+        Some(Prepared::receive_from(self.as_fd(), buffer, from, transfer::message_flags(wait)))
+    }
+
+    /// What [`receive_from_wait`](Self::receive_from_wait) returns where its [prepared](Self::prepare_receive_from) call has come
+    /// to `first`, which it makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`receive_from_wait`](Self::receive_from_wait).
+    #[inline]
+    pub fn finish_receive_from(
+        &self,
+        from: &mut InetName,
+        first: Outcome,
+        buffer: &mut [u8],
+        wait: Wait,
+    ) -> Result<(usize, SocketAddr)> {
+        self.finish_taking(from, Some(first), buffer, wait)
+    }
+
+    #[inline(always)]
+    fn finish_taking(
+        &self,
+        from: &mut InetName,
+        first: Option<Outcome>,
+        buffer: &mut [u8],
+        wait: Wait,
+    ) -> Result<(usize, SocketAddr)> {
         let room = buffer.len();
         let take = |flags| {
-            let (_, len, from) = recvfrom(self.as_fd(), &mut *buffer, flags)?;
-            let from = SocketAddr::try_from(from.ok_or(Errno::AFNOSUPPORT)?)?;
-            Ok(((len, from), len))
+            let len = Prepared::receive_from(self.as_fd(), buffer, from, flags).make()?;
+            Ok((len, len))
         };
+        let first = first.map(|first| first.map(|len| (len, len)));
         let ended = || Err(Errno::SHUTDOWN);
-        let taken = transfer::take_message(self.as_fd(), room, self.inet.keeps(), wait, take, ended);
-        self.inet.whole(taken, room)
+        let taken = transfer::finish_taking(self.as_fd(), first, room, wait, take, ended);
+        let len = self.inet.whole(taken, room)?;
+        match from.address() {
+            Some(from) => Ok((len, from)),
+            None => Err(self.inet.error("receive from", Errno::AFNOSUPPORT)),
+        }
     }
 
     /// Copies as much of the next datagram as fits the buffer and says how long it is, which may be more than the
@@ -388,6 +437,23 @@ impl Connected {
     #[inline]
     pub fn send_wait(&self, message: &[u8], wait: Wait) -> Result<()> {
         let sent = transfer::send(self.as_fd(), message, wait).map(drop);
+        sent.map_err(|errno| send_error(&self.inet, message.len(), errno))
+    }
+
+    /// The system call of [`send_wait`](Self::send_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_send<'a>(&'a self, message: &'a [u8], wait: Wait) -> Prepared<'a> {
+        transfer::prepare_send(self.as_fd(), message, wait)
+    }
+
+    /// What [`send_wait`](Self::send_wait) returns where its [prepared](Self::prepare_send) call has come to `first`, which it
+    /// makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`send_wait`](Self::send_wait).
+    #[inline]
+    pub fn finish_send(&self, first: Outcome, message: &[u8], wait: Wait) -> Result<()> {
+        let sent = transfer::sent(self.as_fd(), first, message, wait).map(drop);
         sent.map_err(|errno| send_error(&self.inet, message.len(), errno))
     }
 

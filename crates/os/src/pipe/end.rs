@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, open};
 use rustix::io::{ReadWriteFlags, preadv2, pwritev2, read, writev};
 use rustix::pipe::SpliceFlags;
-use twixt_sys::pipe::{RWF_NOSIGNAL, vmsplice_out, without_sigpipe};
+use twixt_sys::Prepared;
+use twixt_sys::pipe::{RWF_NOSIGNAL, Vector, vmsplice_out, without_sigpipe};
 
 use crate::wait::Attempt;
 use crate::{Errno, Error, ErrorKind, Mechanism, Object, Result};
@@ -107,6 +108,37 @@ impl End {
                 outcome => outcome,
             },
         }
+    }
+
+    /// The call that [`read`](Self::read) makes, if it is one that takes the buffer alone.
+    #[inline]
+    pub(crate) fn prepare_read<'a>(&'a self, attempt: Attempt, buffer: &'a mut [u8]) -> Option<Prepared<'a>> {
+        (attempt == Attempt::Block).then(|| Prepared::read(self.fd.as_fd(), buffer))
+    }
+
+    /// Whether the kernel is not known to lack what writing with a single call asks for.
+    #[inline]
+    pub(crate) fn prepares(&self, attempt: Attempt) -> bool {
+        let has_nowait = attempt == Attempt::Block || !self.no_nowait.load(Ordering::Relaxed);
+        has_nowait && !NO_NOSIGNAL.load(Ordering::Relaxed)
+    }
+
+    /// The first call that [`write`](Self::write) makes, where the kernel is not known to lack what it asks for.
+    #[inline]
+    pub(crate) fn prepare_write<'a>(
+        &'a self,
+        attempt: Attempt,
+        vector: &'a mut Vector,
+        bytes: &'a [u8],
+    ) -> Option<Prepared<'a>> {
+        if !self.prepares(attempt) {
+            return None;
+        }
+        let nowait = match attempt {
+            Attempt::Block => ReadWriteFlags::empty(),
+            Attempt::DontWait => ReadWriteFlags::NOWAIT,
+        };
+        Some(vector.prepare_write(self.fd.as_fd(), bytes, nowait.bits() | RWF_NOSIGNAL))
     }
 
     /// Writes, and raises no SIGPIPE.

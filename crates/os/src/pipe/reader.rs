@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 
 use crate::inherit::inherited_as;
 use crate::pipe::End;
-use crate::{Deadline, Error, Mechanism, Result, Wait};
+use crate::{Deadline, Error, Mechanism, Outcome, Prepared, Result, Wait};
 
 /// The read end of a pipe or FIFO.
 ///
@@ -101,6 +101,25 @@ impl Reader {
     #[inline]
     pub fn read_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<usize> {
         wait.on_descriptor(self.as_fd(), PollFlags::IN, |attempt| self.end.read(attempt, buffer))
+            .map_err(|errno| self.end.error(READ, errno))
+    }
+
+    /// The system call of [`read_wait`](Self::read_wait), to be made by who wants it: see [`Prepared`]. None but where it may wait
+    /// without end.
+    #[inline]
+    pub fn prepare_read<'a>(&'a self, buffer: &'a mut [u8], wait: Wait) -> Option<Prepared<'a>> {
+        self.end.prepare_read(wait.attempt(), buffer)
+    }
+
+    /// What [`read_wait`](Self::read_wait) returns where its [prepared](Self::prepare_read) call has come to `first`, which it
+    /// makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`read_wait`](Self::read_wait).
+    #[inline]
+    pub fn finish_read(&self, first: Outcome, buffer: &mut [u8], wait: Wait) -> Result<usize> {
+        let read = |attempt| self.end.read(attempt, buffer);
+        wait.on_descriptor_after(first, self.as_fd(), PollFlags::IN, read)
             .map_err(|errno| self.end.error(READ, errno))
     }
 

@@ -9,8 +9,8 @@ use rustix::event::PollFlags;
 use rustix::fs::OFlags;
 
 use crate::inherit::inherited_as;
-use crate::pipe::{End, PIPE_BUF};
-use crate::{Deadline, Error, ErrorKind, Mechanism, Result, Wait};
+use crate::pipe::{End, PIPE_BUF, Vector};
+use crate::{Deadline, Errno, Error, ErrorKind, Mechanism, Outcome, Prepared, Result, Wait};
 
 /// The write end of a pipe or FIFO.
 ///
@@ -107,6 +107,39 @@ impl Writer {
     #[inline]
     pub fn write_wait(&self, bytes: &[u8], wait: Wait) -> Result<usize> {
         self.put(&[IoSlice::new(bytes)], wait)
+    }
+
+    /// Whether [`write_wait`](Self::write_wait) has a system call to [prepare](Self::prepare_write), as far as is known of the kernel.
+    #[inline]
+    pub fn prepares(&self, wait: Wait) -> bool {
+        self.end.prepares(wait.attempt())
+    }
+
+    /// The system call of [`write_wait`](Self::write_wait), to be made by who wants it: see [`Prepared`]. None where the kernel
+    /// has no single call that does it.
+    #[inline]
+    pub fn prepare_write<'a>(
+        &'a self,
+        vector: &'a mut Vector,
+        bytes: &'a [u8],
+        wait: Wait,
+    ) -> Option<Prepared<'a>> {
+        self.end.prepare_write(wait.attempt(), vector, bytes)
+    }
+
+    /// What [`write_wait`](Self::write_wait) returns where its [prepared](Self::prepare_write) call has come to `first`, which it
+    /// makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`write_wait`](Self::write_wait).
+    pub fn finish_write(&self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize> {
+        // The kernel lacks what the call asked for, and has other ways.
+        if let Err(Errno::OPNOTSUPP | Errno::NOSYS) = first {
+            return self.write_wait(bytes, wait);
+        }
+        let write = |attempt| self.end.write(attempt, &[IoSlice::new(bytes)]);
+        wait.on_descriptor_after(first, self.as_fd(), PollFlags::OUT, write)
+            .map_err(|errno| self.end.error(WRITE, errno))
     }
 
     #[inline(always)]

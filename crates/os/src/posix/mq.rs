@@ -28,13 +28,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::PollFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fstat};
-use rustix::time::Timespec;
 use twixt_sys::mq as sys;
 
 use crate::file::Identity;
 use crate::posix::{Name, UnlinkGuard};
-use crate::wait::Attempt;
-use crate::{Deadline, Errno, Error, ErrorKind, Mechanism, Mode, Object, Result, Wait};
+use crate::{Deadline, Errno, Error, ErrorKind, Mechanism, Mode, Object, Outcome, Prepared, Result, Wait};
 
 mod explain;
 mod notify;
@@ -206,11 +204,26 @@ impl Queue {
     /// As the form that waits so.
     #[inline]
     pub fn send_wait(&self, message: &[u8], priority: Priority, wait: Wait) -> Result<()> {
+        self.finish_send(self.prepare_send(message, priority, wait).make(), message, priority, wait)
+    }
+
+    /// The system call of [`send_wait`](Self::send_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_send<'a>(&'a self, message: &'a [u8], priority: Priority, wait: Wait) -> Prepared<'a> {
+        sys::prepare_send(self.fd.as_fd(), message, priority.get(), wait.is_forever())
+    }
+
+    /// What [`send_wait`](Self::send_wait) returns where its [prepared](Self::prepare_send) call has come to `first`, which it
+    /// makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`send_wait`](Self::send_wait).
+    #[inline]
+    pub fn finish_send(&self, first: Outcome, message: &[u8], priority: Priority, wait: Wait) -> Result<()> {
         let fd = self.fd.as_fd();
-        wait.on_descriptor(fd, PollFlags::OUT, |attempt| {
-            timed(attempt, |until| sys::send(fd, message, priority.get(), until))
-        })
-        .map_err(|errno| explain::send(self, errno, message.len()))
+        let send = |_| or_not_now(self.prepare_send(message, priority, wait).make(), wait);
+        let sent = wait.on_descriptor_after(or_not_now(first, wait), fd, PollFlags::OUT, send);
+        sent.map(drop).map_err(|errno| explain::send(self, errno, message.len()))
     }
 }
 
@@ -259,13 +272,41 @@ impl Queue {
     /// As the form that waits so.
     #[inline]
     pub fn receive_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<Received> {
-        let fd = self.fd.as_fd();
-        let room = buffer.len();
-        wait.on_descriptor(fd, PollFlags::IN, |attempt| {
-            timed(attempt, |until| sys::receive(fd, buffer, until))
-        })
-        .map(|(len, priority)| Received { len, priority: Priority::from_kernel(priority) })
-        .map_err(|errno| explain::receive(self, errno, room))
+        let mut priority = 0;
+        let first = self.prepare_receive(buffer, &mut priority, wait).make();
+        self.finish_receive(first, buffer, &mut priority, wait)
+    }
+
+    /// The system call of [`receive_wait`](Self::receive_wait), to be made by who wants it: see [`Prepared`]. It leaves the
+    /// message's priority.
+    #[inline]
+    pub fn prepare_receive<'a>(
+        &'a self,
+        buffer: &'a mut [u8],
+        priority: &'a mut u32,
+        wait: Wait,
+    ) -> Prepared<'a> {
+        sys::prepare_receive(self.fd.as_fd(), buffer, priority, wait.is_forever())
+    }
+
+    /// What [`receive_wait`](Self::receive_wait) returns where its [prepared](Self::prepare_receive) call has come to `first`,
+    /// which it makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`receive_wait`](Self::receive_wait).
+    #[inline]
+    pub fn finish_receive(
+        &self,
+        first: Outcome,
+        buffer: &mut [u8],
+        priority: &mut u32,
+        wait: Wait,
+    ) -> Result<Received> {
+        let (fd, room) = (self.fd.as_fd(), buffer.len());
+        let receive = |_| or_not_now(self.prepare_receive(buffer, priority, wait).make(), wait);
+        let len = wait.on_descriptor_after(or_not_now(first, wait), fd, PollFlags::IN, receive);
+        let len = len.map_err(|errno| explain::receive(self, errno, room))?;
+        Ok(Received { len, priority: Priority::from_kernel(*priority) })
     }
 
     /// Receives into a new vector, with `mq_receive(3)`: convenient, and an allocation for each message.
@@ -394,13 +435,11 @@ fn in_kernel(name: &Name) -> &CStr {
     CStr::from_bytes_with_nul(&with_slash.to_bytes_with_nul()[1..]).unwrap_or(with_slash)
 }
 
-/// One call that blocks or does not, whatever `O_NONBLOCK` says: a time that has long passed makes the kernel try once.
-fn timed<T>(attempt: Attempt, call: impl FnOnce(Option<Timespec>) -> Result<T, Errno>) -> Result<T, Errno> {
-    match attempt {
-        Attempt::Block => call(None),
-        Attempt::DontWait => {
-            let long_ago = Timespec { tv_sec: 0, tv_nsec: 0 };
-            call(Some(long_ago)).map_err(|errno| if errno == Errno::TIMEDOUT { Errno::AGAIN } else { errno })
-        }
+/// What would have waited has timed out at once, which is `EAGAIN` everywhere else.
+#[inline]
+fn or_not_now(outcome: Outcome, wait: Wait) -> Outcome {
+    match outcome {
+        Err(Errno::TIMEDOUT) if !wait.is_forever() => Err(Errno::AGAIN),
+        outcome => outcome,
     }
 }

@@ -28,8 +28,8 @@ use crate::net::transfer::{self, send_flags};
 use crate::net::{Options, many};
 use crate::unix::bind::unlink_guard;
 use crate::unix::socket::{Socket, attempt_of};
-use crate::unix::{Address, Attachments, BindOptions, Received, UnlinkGuard};
-use crate::{Deadline, ErrorKind, Mechanism, Result, Wait};
+use crate::unix::{Address, Attachments, BindOptions, Received, Receiving, UnlinkGuard};
+use crate::{Deadline, ErrorKind, Mechanism, Outcome, Prepared, Result, Wait};
 
 /// A datagram socket: bound to an address so that others can send to it, or not; connected to a peer, or not.
 ///
@@ -146,6 +146,23 @@ impl Datagram {
     #[inline]
     pub fn send_wait(&self, message: &[u8], wait: Wait) -> Result<()> {
         let sent = transfer::send(self.as_fd(), message, wait).map(drop);
+        sent.map_err(|errno| self.socket.own_send_error(message.len(), errno))
+    }
+
+    /// The system call of [`send_wait`](Self::send_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_send<'a>(&'a self, message: &'a [u8], wait: Wait) -> Prepared<'a> {
+        transfer::prepare_send(self.as_fd(), message, wait)
+    }
+
+    /// What [`send_wait`](Self::send_wait) returns where its [prepared](Self::prepare_send) call has come to `first`, which it
+    /// makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`send_wait`](Self::send_wait).
+    #[inline]
+    pub fn finish_send(&self, first: Outcome, message: &[u8], wait: Wait) -> Result<()> {
+        let sent = transfer::sent(self.as_fd(), first, message, wait).map(drop);
         sent.map_err(|errno| self.socket.own_send_error(message.len(), errno))
     }
 
@@ -453,6 +470,36 @@ impl Datagram {
     #[inline]
     pub fn receive_into_wait(&self, buffer: &mut [u8], received: &mut Received, wait: Wait) -> Result<()> {
         self.socket.receive_into(buffer, received, true, wait).map(drop)
+    }
+
+    /// The system call of [`receive_into_wait`](Self::receive_into_wait), to be made by who wants it: see [`Prepared`]. None where
+    /// it takes more than one ([`keep_long_messages`](Self::keep_long_messages)).
+    #[inline]
+    pub fn prepare_receive_into<'a>(
+        &'a self,
+        receiving: &'a mut Receiving,
+        buffer: &'a mut [u8],
+        received: &'a mut Received,
+        wait: Wait,
+    ) -> Option<Prepared<'a>> {
+        self.socket.prepare_message(receiving, buffer, received, true, wait)
+    }
+
+    /// What [`receive_into_wait`](Self::receive_into_wait) returns where its [prepared](Self::prepare_receive_into) call has come to
+    /// `first`, which it makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`receive_into_wait`](Self::receive_into_wait).
+    #[inline]
+    pub fn finish_receive_into(
+        &self,
+        receiving: &mut Receiving,
+        first: Outcome,
+        buffer: &mut [u8],
+        received: &mut Received,
+        wait: Wait,
+    ) -> Result<()> {
+        self.socket.finish_message(receiving, Some(first), buffer, received, true, wait).map(drop)
     }
 
     /// Has each message bring the credentials of its sender, for `receive_with`: `SO_PASSCRED`.

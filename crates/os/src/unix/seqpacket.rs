@@ -23,8 +23,8 @@ use crate::net::{Options, many, transfer};
 use crate::unix::connect::connect;
 use crate::unix::listener::sealed;
 use crate::unix::socket::{Socket, is_end};
-use crate::unix::{Address, Attachments, Credentials, Received};
-use crate::{Deadline, Mechanism, Result, Wait};
+use crate::unix::{Address, Attachments, Credentials, Received, Receiving};
+use crate::{Deadline, Mechanism, Outcome, Prepared, Result, Wait};
 
 /// A connected seqpacket socket: each message arrives whole, in order, or not at all.
 ///
@@ -154,6 +154,23 @@ impl Seqpacket {
     #[inline]
     pub fn send_wait(&self, message: &[u8], wait: Wait) -> Result<()> {
         let sent = transfer::send(self.as_fd(), message, wait).map(drop);
+        sent.map_err(|errno| self.socket.own_send_error(message.len(), errno))
+    }
+
+    /// The system call of [`send_wait`](Self::send_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_send<'a>(&'a self, message: &'a [u8], wait: Wait) -> Prepared<'a> {
+        transfer::prepare_send(self.as_fd(), message, wait)
+    }
+
+    /// What [`send_wait`](Self::send_wait) returns where its [prepared](Self::prepare_send) call has come to `first`, which it
+    /// makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`send_wait`](Self::send_wait).
+    #[inline]
+    pub fn finish_send(&self, first: Outcome, message: &[u8], wait: Wait) -> Result<()> {
+        let sent = transfer::sent(self.as_fd(), first, message, wait).map(drop);
         sent.map_err(|errno| self.socket.own_send_error(message.len(), errno))
     }
 
@@ -348,6 +365,36 @@ impl Seqpacket {
     #[inline]
     pub fn receive_into_wait(&self, buffer: &mut [u8], received: &mut Received, wait: Wait) -> Result<bool> {
         self.socket.receive_into(buffer, received, false, wait)
+    }
+
+    /// The system call of [`receive_into_wait`](Self::receive_into_wait), to be made by who wants it: see [`Prepared`]. None where
+    /// it takes more than one ([`keep_long_messages`](Self::keep_long_messages)).
+    #[inline]
+    pub fn prepare_receive_into<'a>(
+        &'a self,
+        receiving: &'a mut Receiving,
+        buffer: &'a mut [u8],
+        received: &'a mut Received,
+        wait: Wait,
+    ) -> Option<Prepared<'a>> {
+        self.socket.prepare_message(receiving, buffer, received, false, wait)
+    }
+
+    /// What [`receive_into_wait`](Self::receive_into_wait) returns where its [prepared](Self::prepare_receive_into) call has come to
+    /// `first`, which it makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`receive_into_wait`](Self::receive_into_wait).
+    #[inline]
+    pub fn finish_receive_into(
+        &self,
+        receiving: &mut Receiving,
+        first: Outcome,
+        buffer: &mut [u8],
+        received: &mut Received,
+        wait: Wait,
+    ) -> Result<bool> {
+        self.socket.finish_message(receiving, Some(first), buffer, received, false, wait)
     }
 }
 

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::PollFlags;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
-use twixt_sys::socket::{self as sys, Control, Incoming};
+use twixt_sys::socket::{self as sys, Incoming, Receiving};
 
 use crate::net::Options;
 use crate::net::transfer::{self, Taken, or_ended, receive_flags, send_flags};
 use crate::unix::{Address, Appended, Attachments, Credentials, Received};
-use crate::{Errno, Error, ErrorKind, Limit, Mechanism, Object, Result, Wait};
+use crate::{Errno, Error, ErrorKind, Limit, Mechanism, Object, Outcome, Prepared, Result, Wait};
 
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -198,61 +198,128 @@ impl Socket {
         wants_from: bool,
         wait: Wait,
     ) -> Result<bool> {
+        let mut receiving = Receiving::new();
+        if self.mechanism == Mechanism::UnixStream {
+            received.clear();
+            let first = self.prepare_stretch(&mut receiving, buffer, wait).make();
+            let len = self.finish_stretch(&mut receiving, first, buffer, wait)?;
+            let (flags, control) = receiving.finish(None);
+            return received
+                .read(self.mechanism, &self.object, &Incoming { len, flags }, control)
+                .map(|()| true);
+        }
+        let prepared = self.prepare_message(&mut receiving, buffer, received, wants_from, wait);
+        let first = prepared.map(Prepared::make);
+        self.finish_message(&mut receiving, first, buffer, received, wants_from, wait)
+    }
+
+    /// The system call that takes a message, and the sender's address if it is wanted, after all else is cleared of `received`.
+    /// None where the length is to be looked at first.
+    #[inline(always)]
+    pub(super) fn prepare_message<'a>(
+        &'a self,
+        receiving: &'a mut Receiving,
+        buffer: &'a mut [u8],
+        received: &'a mut Received,
+        wants_from: bool,
+        wait: Wait,
+    ) -> Option<Prepared<'a>> {
         received.clear();
+        if self.keeps() {
+            return None;
+        }
+        let from = wants_from.then_some(received.from.raw_mut());
+        let flags = transfer::message_flags(wait) | RecvFlags::CMSG_CLOEXEC;
+        Some(receiving.prepare(self.fd(), buffer, from, flags))
+    }
+
+    /// Takes a message with what came along, where the [prepared](Self::prepare_message) call has come to `first`; `false` is the
+    /// end of a seqpacket connection.
+    #[inline(always)]
+    pub(super) fn finish_message(
+        &self,
+        receiving: &mut Receiving,
+        first: Option<Outcome>,
+        buffer: &mut [u8],
+        received: &mut Received,
+        wants_from: bool,
+        wait: Wait,
+    ) -> Result<bool> {
         let room = buffer.len();
-        let mut control = Control::new();
-        let incoming = if self.mechanism == Mechanism::UnixStream {
-            let taken = wait.on_descriptor(self.fd(), PollFlags::IN, |attempt| {
-                let flags = receive_flags(attempt) | RecvFlags::CMSG_CLOEXEC;
-                sys::receive(self.fd(), buffer, Some(&mut control), None, flags)
-            });
-            taken.map_err(|errno| self.receive_error(errno))?
-        } else {
-            let mut from = wants_from.then_some(received.from.raw_mut());
-            let take = |flags: RecvFlags| {
-                let (flags, from) = (flags | RecvFlags::CMSG_CLOEXEC, from.as_deref_mut());
-                let incoming = sys::receive(self.fd(), buffer, Some(&mut control), from, flags)?;
-                Ok((incoming, incoming.len))
-            };
-            let taken = transfer::take_message(self.fd(), room, self.keeps(), wait, take, || Ok(END));
-            match self.whole(taken, room) {
-                Ok(incoming) => incoming,
-                Err(error) => {
-                    // Of a message that was cut the sender's address has been written.
-                    received.clear();
-                    return Err(error);
-                }
+        let mut from = wants_from.then_some(received.from.raw_mut());
+        let take = |flags: RecvFlags| {
+            let (flags, from) = (flags | RecvFlags::CMSG_CLOEXEC, from.as_deref_mut());
+            let len = receiving.prepare(self.fd(), buffer, from, flags).make()?;
+            Ok((len, len))
+        };
+        let first = first.map(|first| first.map(|len| (len, len)));
+        let taken = transfer::finish_taking(self.fd(), first, room, wait, take, || Ok(0));
+        let (flags, control) = receiving.finish(from);
+        let len = match self.whole(taken, room) {
+            Ok(len) => len,
+            Err(error) => {
+                // Of a message that was cut the sender's address has been written, and descriptors may have come.
+                received.clear();
+                control.clear();
+                return Err(error);
             }
         };
+        let incoming = Incoming { len, flags };
         if self.mechanism == Mechanism::UnixSeqpacket && is_end(&incoming, !control.is_empty()) {
             return Ok(false);
         }
-        received.read(self.mechanism, &self.object, &incoming, &mut control)?;
+        received.read(self.mechanism, &self.object, &incoming, control)?;
         Ok(true)
+    }
+
+    /// The system call that takes a stretch of a stream.
+    #[inline(always)]
+    pub(super) fn prepare_stretch<'a>(
+        &'a self,
+        receiving: &'a mut Receiving,
+        buffer: &'a mut [u8],
+        wait: Wait,
+    ) -> Prepared<'a> {
+        let flags = receive_flags(wait.attempt()) | RecvFlags::CMSG_CLOEXEC;
+        receiving.prepare(self.fd(), buffer, None, flags)
+    }
+
+    /// Takes a stretch of a stream, where the [prepared](Self::prepare_stretch) call has come to `first`.
+    #[inline(always)]
+    fn finish_stretch(
+        &self,
+        receiving: &mut Receiving,
+        first: Outcome,
+        buffer: &mut [u8],
+        wait: Wait,
+    ) -> Result<usize> {
+        let take = |attempt| {
+            let flags = receive_flags(attempt) | RecvFlags::CMSG_CLOEXEC;
+            receiving.prepare(self.fd(), buffer, None, flags).make()
+        };
+        wait.on_descriptor_after(first, self.fd(), PollFlags::IN, take)
+            .map_err(|errno| self.receive_error(errno))
     }
 
     /// Takes a stretch of a stream, and adds the descriptors that came along to those that the caller has.
     #[inline(always)]
-    pub(super) fn receive_appending(
+    pub(super) fn finish_appending(
         &self,
+        receiving: &mut Receiving,
+        first: Outcome,
         buffer: &mut [u8],
         descriptors: &mut Vec<OwnedFd>,
         wait: Wait,
     ) -> Result<Appended> {
-        let mut control = Control::new();
-        let incoming = wait
-            .on_descriptor(self.fd(), PollFlags::IN, |attempt| {
-                let flags = receive_flags(attempt) | RecvFlags::CMSG_CLOEXEC;
-                sys::receive(self.fd(), buffer, Some(&mut control), None, flags)
-            })
-            .map_err(|errno| self.receive_error(errno))?;
-        let lost_descriptors = incoming.flags.contains(rustix::net::ReturnFlags::CTRUNC);
+        let len = self.finish_stretch(receiving, first, buffer, wait)?;
+        let (flags, control) = receiving.finish(None);
+        let lost_descriptors = flags.contains(rustix::net::ReturnFlags::CTRUNC);
         while let Some(part) = control.next() {
             if let (sys::Received::Descriptors(passed), false) = (part, lost_descriptors) {
                 descriptors.extend(passed);
             }
         }
-        Ok(Appended { len: incoming.len, lost_descriptors })
+        Ok(Appended { len, lost_descriptors })
     }
 
     /// Takes a message; what was attached to it is closed. Says where it came from, if that is asked.
@@ -265,7 +332,7 @@ impl Socket {
         let room = buffer.len();
         let take = |flags| {
             let from = from.as_deref_mut().map(Address::raw_mut);
-            let incoming = sys::receive(self.fd(), buffer, None, from, flags)?;
+            let incoming = sys::receive(self.fd(), buffer, from, flags)?;
             Ok((incoming, incoming.len))
         };
         let taken = transfer::take_message(self.fd(), room, self.keeps(), wait, take, || Ok(END));
@@ -276,7 +343,7 @@ impl Socket {
     pub(super) fn peek_message(&self, buffer: &mut [u8], wait: Wait) -> Result<Incoming> {
         let mut peek = |attempt| {
             let flags = RecvFlags::PEEK | RecvFlags::TRUNC | receive_flags(attempt);
-            or_ended(self.fd(), wait, || sys::receive(self.fd(), buffer, None, None, flags), || Ok(END))
+            or_ended(self.fd(), wait, || sys::receive(self.fd(), buffer, None, flags), || Ok(END))
         };
         let peeked = wait.on_descriptor(self.fd(), PollFlags::IN, &mut peek);
         peeked.map_err(|errno| self.receive_error(errno))

@@ -24,7 +24,7 @@ use crate::unix::connect::connect;
 use crate::unix::listener::sealed;
 use crate::unix::socket::Socket;
 use crate::unix::{Address, Credentials};
-use crate::{Deadline, ErrorKind, Mechanism, Result, Wait};
+use crate::{Deadline, ErrorKind, Mechanism, Outcome, Prepared, Result, Wait};
 
 /// A connected stream socket.
 ///
@@ -150,6 +150,23 @@ impl Stream {
         sent.map_err(|errno| self.socket.own_send_error(bytes.len(), errno))
     }
 
+    /// The system call of [`send_wait`](Self::send_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_send<'a>(&'a self, bytes: &'a [u8], wait: Wait) -> Prepared<'a> {
+        transfer::prepare_send(self.as_fd(), bytes, wait)
+    }
+
+    /// What [`send_wait`](Self::send_wait) returns where its [prepared](Self::prepare_send) call has come to `first`, which it
+    /// makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`send_wait`](Self::send_wait).
+    #[inline]
+    pub fn finish_send(&self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize> {
+        transfer::sent(self.as_fd(), first, bytes, wait)
+            .map_err(|errno| self.socket.own_send_error(bytes.len(), errno))
+    }
+
     /// Sends all bytes.
     ///
     /// If it fails, a part of them may have gone: [`Stream::send_all_counted`] tells how many.
@@ -244,6 +261,23 @@ impl Stream {
     #[inline]
     pub fn receive_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<usize> {
         let received = transfer::receive(self.as_fd(), buffer, RecvFlags::empty(), wait);
+        received.map_err(|errno| self.socket.receive_error(errno))
+    }
+
+    /// The system call of [`receive_wait`](Self::receive_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_receive<'a>(&'a self, buffer: &'a mut [u8], wait: Wait) -> Prepared<'a> {
+        transfer::prepare_receive(self.as_fd(), buffer, RecvFlags::empty(), wait)
+    }
+
+    /// What [`receive_wait`](Self::receive_wait) returns where its [prepared](Self::prepare_receive) call has come to `first`,
+    /// which it makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`receive_wait`](Self::receive_wait).
+    #[inline]
+    pub fn finish_receive(&self, first: Outcome, buffer: &mut [u8], wait: Wait) -> Result<usize> {
+        let received = transfer::received(self.as_fd(), first, buffer, RecvFlags::empty(), wait);
         received.map_err(|errno| self.socket.receive_error(errno))
     }
 

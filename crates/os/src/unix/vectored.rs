@@ -4,8 +4,8 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::net::transfer;
-use crate::unix::{Attachments, Stream};
-use crate::{Deadline, Result, Wait};
+use crate::unix::{Attachments, Receiving, Stream};
+use crate::{Deadline, Outcome, Prepared, Result, Wait};
 
 /// Several slices at once.
 ///
@@ -103,7 +103,37 @@ impl Stream {
         descriptors: &mut Vec<OwnedFd>,
         wait: Wait,
     ) -> Result<Appended> {
-        self.socket().receive_appending(buffer, descriptors, wait)
+        let mut receiving = Receiving::new();
+        let first = self.prepare_receive_appending(&mut receiving, buffer, wait).make();
+        self.finish_receive_appending(&mut receiving, first, buffer, descriptors, wait)
+    }
+
+    /// The system call of [`receive_appending_wait`](Self::receive_appending_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_receive_appending<'a>(
+        &'a self,
+        receiving: &'a mut Receiving,
+        buffer: &'a mut [u8],
+        wait: Wait,
+    ) -> Prepared<'a> {
+        self.socket().prepare_stretch(receiving, buffer, wait)
+    }
+
+    /// What [`receive_appending_wait`](Self::receive_appending_wait) does where its
+    /// [prepared](Self::prepare_receive_appending) call has come to `first`, which it makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`receive_appending_wait`](Self::receive_appending_wait).
+    #[inline]
+    pub fn finish_receive_appending(
+        &self,
+        receiving: &mut Receiving,
+        first: Outcome,
+        buffer: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+        wait: Wait,
+    ) -> Result<Appended> {
+        self.socket().finish_appending(receiving, first, buffer, descriptors, wait)
     }
 }
 

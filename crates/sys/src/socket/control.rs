@@ -192,7 +192,7 @@ impl Control {
     /// Room for the kernel to write to, and how much, after closing what was left from before.
     #[inline]
     pub(super) fn incoming(&mut self) -> (*mut u8, usize) {
-        self.close_rest();
+        self.clear();
         (self.len, self.at, self.received) = (0, 0, true);
         (self.bytes.0.as_mut_ptr().cast(), ROOM)
     }
@@ -215,8 +215,9 @@ impl Control {
         unsafe { first.cast::<[u8; N]>().read() }
     }
 
+    /// Closes what is left in it.
     #[inline]
-    fn close_rest(&mut self) {
+    pub fn clear(&mut self) {
         while let Some(message) = self.next() {
             drop(message);
         }
@@ -237,7 +238,7 @@ impl fmt::Debug for Control {
 impl Drop for Control {
     #[inline]
     fn drop(&mut self) {
-        self.close_rest();
+        self.clear();
     }
 }
 

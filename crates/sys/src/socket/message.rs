@@ -1,5 +1,6 @@
 //! `sendmsg(2)` and `recvmsg(2)` with control messages and Unix addresses.
 
+use core::fmt;
 use core::mem::MaybeUninit;
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -7,8 +8,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use rustix::net::{RecvFlags, ReturnFlags, SendFlags};
 
 use super::{Control, UnixName};
-use crate::Errno;
 use crate::call::checked;
+use crate::prepared::number;
+use crate::{Errno, Prepared};
 
 /// What [`receive`] tells beside the bytes and the control messages.
 #[derive(Clone, Copy, Debug)]
@@ -47,15 +49,14 @@ pub fn send(
     Ok(checked(sent as i64)? as usize)
 }
 
-/// `recvmsg(2)`: into the buffer, the control messages into `control`, whose earlier content is closed, and the sender's
-/// address into `from`, where the kernel gives it: datagram and seqpacket sockets.
+/// `recvmsg(2)`: into the buffer, and the sender's address into `from`, where the kernel gives it: datagram and seqpacket
+/// sockets.
 ///
-/// Without a `control` there is no room for control messages: the kernel closes descriptors that the sender attached,
+/// There is no room for control messages, which [`Receiving`] has: the kernel closes descriptors that the sender attached,
 /// and sets `MSG_CTRUNC` where there were any, and also where `SO_PASSCRED` would have had credentials come.
 pub fn receive(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
-    control: Option<&mut Control>,
     from: Option<&mut UnixName>,
     flags: RecvFlags,
 ) -> Result<Incoming, Errno> {
@@ -63,27 +64,105 @@ pub fn receive(
     let mut header = empty_header();
     header.msg_iov = &raw mut vector;
     header.msg_iovlen = 1;
-    let (mut control, mut from) = (control, from);
+    let mut from = from;
     if let Some(from) = &mut from {
         header.msg_name = from.as_mut_ptr().cast();
         header.msg_namelen = UnixName::CAPACITY;
     }
-    if let Some(control) = &mut control {
-        let (room, len) = control.incoming();
-        header.msg_control = room.cast();
-        header.msg_controllen = len as _;
-    }
-    // SAFETY: the header points to `buffer`, and to `from` and the room in `control` if there are any, each with its own length and mutably
-    // borrowed here, and to `vector`; all of them outlive the call.
+    // SAFETY: the header points to `buffer`, and to `from` if there is one, each with its own length and mutably borrowed here, and
+    // to `vector`; all of them outlive the call.
     let len = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags.bits().cast_signed()) };
     let len = checked(len as i64)? as usize;
-    if let Some(control) = control {
-        control.set_written(header.msg_controllen as _);
-    }
     if let Some(from) = from {
         from.set_written(header.msg_namelen);
     }
     Ok(Incoming { len, flags: ReturnFlags::from_bits_retain(header.msg_flags.cast_unsigned()) })
+}
+
+/// A message that is being received with what comes beside its bytes: by [preparing](Self::prepare) the call, making it, and
+/// [finishing](Self::finish).
+///
+/// It can be used again for the next message.
+pub struct Receiving {
+    header: libc::msghdr,
+    vector: libc::iovec,
+    control: Control,
+}
+
+// SAFETY: the pointers in it are used by the call alone that borrows it together with what they lead to.
+unsafe impl Send for Receiving {}
+
+/// What the kernel never says of a message: stands where it writes its flags until it has written them.
+const UNWRITTEN: i32 = -1;
+
+impl Receiving {
+    /// One that has received nothing.
+    #[allow(clippy::new_without_default, reason = "a kilobyte should not be made by accident")]
+    #[inline]
+    pub fn new() -> Self {
+        let mut header = empty_header();
+        header.msg_flags = UNWRITTEN;
+        let vector = libc::iovec { iov_base: core::ptr::null_mut(), iov_len: 0 };
+        Self { header, vector, control: Control::new() }
+    }
+
+    /// `recvmsg(2)`: into the buffer, and the sender's address into `from`, where the kernel gives it. What is left of the
+    /// message before is closed.
+    #[inline]
+    pub fn prepare<'a>(
+        &'a mut self,
+        fd: BorrowedFd<'a>,
+        buffer: &'a mut [u8],
+        from: Option<&'a mut UnixName>,
+        flags: RecvFlags,
+    ) -> Prepared<'a> {
+        self.vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        let header = &mut self.header;
+        header.msg_iov = &raw mut self.vector;
+        header.msg_iovlen = 1;
+        match from {
+            Some(from) => {
+                header.msg_name = from.as_mut_ptr().cast();
+                header.msg_namelen = UnixName::CAPACITY;
+            }
+            None => {
+                header.msg_name = core::ptr::null_mut();
+                header.msg_namelen = 0;
+            }
+        }
+        let (room, len) = self.control.incoming();
+        header.msg_control = room.cast();
+        header.msg_controllen = len as _;
+        header.msg_flags = UNWRITTEN;
+        // The kernel reads and writes the header, which leads to the vector, the room of the control messages, and with it to
+        // the buffer and the address, each with its own length: all of them are mutably borrowed.
+        let (header, flags) = (&raw mut *header as usize, flags.bits() as usize);
+        Prepared::new(libc::SYS_recvmsg, [number(fd), header, flags, 0, 0, 0])
+    }
+
+    /// Takes note of what the kernel wrote beside the bytes, and gives the control messages. `from` is what the call was
+    /// prepared with.
+    ///
+    /// Where the prepared call was not made, or has failed, there is nothing.
+    #[inline]
+    pub fn finish(&mut self, from: Option<&mut UnixName>) -> (ReturnFlags, &mut Control) {
+        let flags = core::mem::replace(&mut self.header.msg_flags, UNWRITTEN);
+        // Only the kernel has put anything else there, when it had written all the rest.
+        if flags == UNWRITTEN {
+            return (ReturnFlags::empty(), &mut self.control);
+        }
+        self.control.set_written(self.header.msg_controllen as _);
+        if let Some(from) = from {
+            from.set_written(self.header.msg_namelen);
+        }
+        (ReturnFlags::from_bits_retain(flags.cast_unsigned()), &mut self.control)
+    }
+}
+
+impl fmt::Debug for Receiving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiving").field("control", &self.control).finish_non_exhaustive()
+    }
 }
 
 fn empty_header() -> libc::msghdr {

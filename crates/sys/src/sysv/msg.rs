@@ -7,8 +7,8 @@ use core::ffi::{c_int, c_long};
 use core::mem::MaybeUninit;
 
 use super::Perm;
-use crate::Errno;
-use crate::call::{checked, last_errno};
+use crate::call::checked;
+use crate::{Errno, Prepared};
 
 /// The size of a frame's first part, the type.
 pub const HEADER: usize = size_of::<c_long>();
@@ -69,11 +69,21 @@ pub fn get(key: i32, flags: Get, mode: u32) -> Result<i32, Errno> {
 /// # Errors
 /// Those of `msgop(2)`.
 #[doc(alias = "msgsnd")]
+#[inline]
 pub fn send(id: i32, frame: &[u8], flags: Send) -> Result<(), Errno> {
+    prepare_send(id, frame, flags)?.make().map(drop)
+}
+
+/// The call of [`send`].
+///
+/// # Errors
+/// `EINVAL` if the frame is shorter than [`HEADER`].
+#[inline(always)]
+pub fn prepare_send(id: i32, frame: &[u8], flags: Send) -> Result<Prepared<'_>, Errno> {
     let len = frame.len().checked_sub(HEADER).ok_or(Errno::INVAL)?;
-    // SAFETY: the kernel reads HEADER + len bytes, which is all of `frame`.
-    checked(unsafe { libc::msgsnd(id, frame.as_ptr().cast(), len, flags.bits()) })?;
-    Ok(())
+    // The kernel reads HEADER + len bytes, which is all of `frame`.
+    let arguments = [id as usize, frame.as_ptr() as usize, len, flags.bits() as usize, 0, 0];
+    Ok(Prepared::new(libc::SYS_msgsnd, arguments))
 }
 
 /// `msgrcv`: takes a message into a frame and gives the number of bytes behind the header.
@@ -83,14 +93,23 @@ pub fn send(id: i32, frame: &[u8], flags: Send) -> Result<(), Errno> {
 /// # Errors
 /// Those of `msgop(2)`.
 #[doc(alias = "msgrcv")]
+#[inline]
 pub fn receive(id: i32, frame: &mut [u8], mtype: i64, flags: Receive) -> Result<usize, Errno> {
+    prepare_receive(id, frame, mtype, flags)?.make()
+}
+
+/// The call of [`receive`].
+///
+/// # Errors
+/// `EINVAL` if the frame is shorter than [`HEADER`].
+#[inline(always)]
+pub fn prepare_receive(id: i32, frame: &mut [u8], mtype: i64, flags: Receive) -> Result<Prepared<'_>, Errno> {
     let room = frame.len().checked_sub(HEADER).ok_or(Errno::INVAL)?;
-    let frame = frame.as_mut_ptr().cast();
-    // SAFETY: the kernel writes HEADER bytes and at most `room` more, which is all of `frame`. With MSG_COPY it
-    // first reads as many, and they are initialised.
-    let received = unsafe { libc::msgrcv(id, frame, room, mtype, flags.bits()) };
-    // Negative is -1, the C convention.
-    usize::try_from(received).map_err(|_| last_errno())
+    // The kernel writes HEADER bytes and at most `room` more, which is all of `frame`. With MSG_COPY it first reads as many,
+    // and they are initialised.
+    let arguments =
+        [id as usize, frame.as_mut_ptr() as usize, room, mtype as usize, flags.bits() as usize, 0];
+    Ok(Prepared::new(libc::SYS_msgrcv, arguments))
 }
 
 /// `struct msqid_ds`.

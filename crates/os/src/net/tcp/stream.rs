@@ -10,7 +10,7 @@ use crate::inherit::inherited_as;
 use crate::net::inet::Socket;
 use crate::net::tcp::ConnectOptions;
 use crate::net::{IpOptions, Options, transfer};
-use crate::{Deadline, ErrorKind, Mechanism, Result, Wait};
+use crate::{Deadline, ErrorKind, Mechanism, Outcome, Prepared, Result, Wait};
 
 /// A connected TCP socket: bytes in order, without boundaries.
 ///
@@ -126,6 +126,22 @@ impl Stream {
         transfer::send(self.as_fd(), bytes, wait).map_err(|errno| self.socket.error("send to", errno))
     }
 
+    /// The system call of [`send_wait`](Self::send_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_send<'a>(&'a self, bytes: &'a [u8], wait: Wait) -> Prepared<'a> {
+        transfer::prepare_send(self.as_fd(), bytes, wait)
+    }
+
+    /// What [`send_wait`](Self::send_wait) returns where its [prepared](Self::prepare_send) call has come to `first`, which it
+    /// makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`send_wait`](Self::send_wait).
+    #[inline]
+    pub fn finish_send(&self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize> {
+        transfer::sent(self.as_fd(), first, bytes, wait).map_err(|errno| self.socket.error("send to", errno))
+    }
+
     /// Sends all bytes.
     ///
     /// If it fails, a part of them may have gone: [`Stream::send_all_counted`] tells how many.
@@ -221,6 +237,23 @@ impl Stream {
     #[inline]
     pub fn receive_wait(&self, buffer: &mut [u8], wait: Wait) -> Result<usize> {
         let received = transfer::receive(self.as_fd(), buffer, RecvFlags::empty(), wait);
+        received.map_err(|errno| self.socket.error("receive from", errno))
+    }
+
+    /// The system call of [`receive_wait`](Self::receive_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_receive<'a>(&'a self, buffer: &'a mut [u8], wait: Wait) -> Prepared<'a> {
+        transfer::prepare_receive(self.as_fd(), buffer, RecvFlags::empty(), wait)
+    }
+
+    /// What [`receive_wait`](Self::receive_wait) returns where its [prepared](Self::prepare_receive) call has come to `first`,
+    /// which it makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`receive_wait`](Self::receive_wait).
+    #[inline]
+    pub fn finish_receive(&self, first: Outcome, buffer: &mut [u8], wait: Wait) -> Result<usize> {
+        let received = transfer::received(self.as_fd(), first, buffer, RecvFlags::empty(), wait);
         received.map_err(|errno| self.socket.error("receive from", errno))
     }
 

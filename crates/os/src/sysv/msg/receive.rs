@@ -3,7 +3,7 @@
 use twixt_sys::sysv::msg as sys;
 
 use super::{Message, Queue, Select};
-use crate::{Deadline, Errno, Result, Wait};
+use crate::{Deadline, Errno, Outcome, Prepared, Result, Wait};
 
 /// Whether a receive that cuts long messages had to cut this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +63,40 @@ impl Queue {
     #[inline]
     pub fn receive_wait(&self, select: Select, message: &mut Message, wait: Wait) -> Result<()> {
         let len = self.receive_frame(select, sys::Receive::empty(), message.room(), wait);
+        let len = len.map_err(|errno| self.receive_failure(select, message, errno))?;
+        message.received(len);
+        Ok(())
+    }
+
+    /// The system call of [`receive_wait`](Self::receive_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_receive<'a>(
+        &'a self,
+        select: Select,
+        message: &'a mut Message,
+        wait: Wait,
+    ) -> Option<Prepared<'a>> {
+        let (mtype, flags) = how(select, sys::Receive::empty(), wait);
+        sys::prepare_receive(self.id.as_raw(), message.room(), mtype, flags).ok()
+    }
+
+    /// What [`receive_wait`](Self::receive_wait) returns where its [prepared](Self::prepare_receive) call has come to `first`,
+    /// which it makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`receive_wait`](Self::receive_wait).
+    #[inline]
+    pub fn finish_receive(
+        &self,
+        first: Outcome,
+        select: Select,
+        message: &mut Message,
+        wait: Wait,
+    ) -> Result<()> {
+        let (mtype, flags) = how(select, sys::Receive::empty(), wait);
+        let room = message.room();
+        let take = || or_not_now(sys::receive(self.id.as_raw(), room, mtype, flags));
+        let len = wait.with_backoff_after(or_not_now(first), take);
         let len = len.map_err(|errno| self.receive_failure(select, message, errno))?;
         message.received(len);
         Ok(())
@@ -132,13 +166,24 @@ impl Queue {
         frame: &mut [u8],
         wait: Wait,
     ) -> Result<usize, Errno> {
-        let (mtype, selecting) = select.to_raw();
-        let waiting = if wait.is_forever() { sys::Receive::empty() } else { sys::Receive::NOWAIT };
-        let flags = flags | selecting | waiting;
-        wait.with_backoff(|| match sys::receive(self.id.as_raw(), frame, mtype, flags) {
-            // "Not now" is EAGAIN everywhere else.
-            Err(Errno::NOMSG) => Err(Errno::AGAIN),
-            outcome => outcome,
-        })
+        let (mtype, flags) = how(select, flags, wait);
+        wait.with_backoff(|| or_not_now(sys::receive(self.id.as_raw(), frame, mtype, flags)))
+    }
+}
+
+/// What the kernel is asked for.
+#[inline]
+fn how(select: Select, flags: sys::Receive, wait: Wait) -> (i64, sys::Receive) {
+    let (mtype, selecting) = select.to_raw();
+    let waiting = if wait.is_forever() { sys::Receive::empty() } else { sys::Receive::NOWAIT };
+    (mtype, flags | selecting | waiting)
+}
+
+/// "Not now" is `EAGAIN` everywhere else.
+#[inline]
+fn or_not_now(outcome: Outcome) -> Outcome {
+    match outcome {
+        Err(Errno::NOMSG) => Err(Errno::AGAIN),
+        outcome => outcome,
     }
 }

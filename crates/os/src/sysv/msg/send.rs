@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use twixt_sys::sysv::msg::{self as sys, HEADER};
 
 use super::{Message, Queue, Type, failure};
-use crate::{Deadline, Errno, Result, Wait};
+use crate::{Deadline, Errno, Outcome, Prepared, Result, Wait};
 
 /// The kernel has no such error for `msgsnd(2)`: it marks a message that is longer than the whole queue.
 pub(super) const NEVER_FITS: Errno = Errno::MSGSIZE;
@@ -140,21 +140,65 @@ impl Queue {
 
     #[inline]
     fn send_frame(&self, frame: &[u8], wait: Wait) -> Result<()> {
-        let len = frame.len() - HEADER;
-        // The kernel is left to wait only for what fits, as far as this value has seen. What is longer is tried first.
-        let mut fits = self.qbytes.load(Ordering::Relaxed) >= need(len);
-        let sent = wait.with_backoff(|| match self.put(frame, fits, wait) {
-            Err(Errno::AGAIN) if !fits => self.put_what_may_never_fit(frame, &mut fits, wait),
-            outcome => outcome,
+        let first = self.prepare_frame(frame, wait).and_then(Prepared::make);
+        self.finish_frame(first, frame, wait)
+    }
+
+    /// The system call of [`send_message_wait`](Self::send_message_wait), to be made by who wants it: see [`Prepared`].
+    #[inline]
+    pub fn prepare_send_message<'a>(&'a self, message: &'a Message, wait: Wait) -> Option<Prepared<'a>> {
+        self.prepare_frame(message.frame(), wait).ok()
+    }
+
+    /// What [`send_message_wait`](Self::send_message_wait) returns where its [prepared](Self::prepare_send_message) call has come to
+    /// `first`, which it makes again if that is how to wait.
+    ///
+    /// # Errors
+    /// As [`send_message_wait`](Self::send_message_wait).
+    #[inline]
+    pub fn finish_send_message(&self, first: Outcome, message: &Message, wait: Wait) -> Result<()> {
+        self.finish_frame(first, message.frame(), wait)
+    }
+
+    #[inline]
+    fn prepare_frame<'a>(&self, frame: &'a [u8], wait: Wait) -> Result<Prepared<'a>, Errno> {
+        sys::prepare_send(self.id.as_raw(), frame, flags_of(self.fits(frame) && wait.is_forever()))
+    }
+
+    #[inline]
+    fn finish_frame(&self, first: Outcome, frame: &[u8], wait: Wait) -> Result<()> {
+        let mut fits = self.fits(frame);
+        let first = self.or_never(first.map(drop), frame, &mut fits, wait);
+        let sent = wait.with_backoff_after(first, || {
+            let outcome = self.put(frame, fits, wait);
+            self.or_never(outcome, frame, &mut fits, wait)
         });
-        sent.map_err(|errno| self.send_failure(len, errno))
+        sent.map_err(|errno| self.send_failure(frame.len() - HEADER, errno))
+    }
+
+    #[inline]
+    fn or_never(
+        &self,
+        outcome: Result<(), Errno>,
+        frame: &[u8],
+        fits: &mut bool,
+        wait: Wait,
+    ) -> Result<(), Errno> {
+        match outcome {
+            Err(Errno::AGAIN) if !*fits => self.put_what_may_never_fit(frame, fits, wait),
+            outcome => outcome,
+        }
+    }
+
+    /// Whether the kernel may be left to wait: only for what fits, as far as this value has seen. What is longer is tried first.
+    #[inline]
+    fn fits(&self, frame: &[u8]) -> bool {
+        self.qbytes.load(Ordering::Relaxed) >= need(frame.len() - HEADER)
     }
 
     #[inline]
     fn put(&self, frame: &[u8], fits: bool, wait: Wait) -> Result<(), Errno> {
-        let block = fits && wait.is_forever();
-        let flags = if block { sys::Send::empty() } else { sys::Send::NOWAIT };
-        sys::send(self.id.as_raw(), frame, flags)
+        sys::send(self.id.as_raw(), frame, flags_of(fits && wait.is_forever()))
     }
 
     /// There was no room for a message that was not known to fit the queue at all.
@@ -192,6 +236,10 @@ impl Queue {
             Err(_) => None,
         }
     }
+}
+
+fn flags_of(may_block: bool) -> sys::Send {
+    if may_block { sys::Send::empty() } else { sys::Send::NOWAIT }
 }
 
 /// What `qbytes` must be at least for a message to fit an empty queue: it bounds the bytes and the messages.
