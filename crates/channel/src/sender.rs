@@ -114,9 +114,10 @@ impl Sender {
     /// # Errors
     /// As [`send`](Self::send), and [`Unsupported`](ErrorKind::Unsupported) for what the mechanism has no place for.
     pub fn send_with(&mut self, message: &[u8], attributes: &Attributes<'_>, wait: Wait) -> Result<()> {
-        if !attributes.is_empty() {
-            self.check(attributes)?;
+        if attributes.is_empty() {
+            return self.half.send_bytes(message, wait);
         }
+        self.check(attributes)?;
         self.half.send(message, attributes, wait)
     }
 

@@ -201,15 +201,11 @@ impl EventFd {
         self.finish_read(first, &mut value, wait)
     }
 
-    /// The system call of [`read_wait`](Self::read_wait), to be made by who wants it: see [`Prepared`]. None where the call might
-    /// wait for longer than it may.
+    /// The system call of [`read_wait`](Self::read_wait), to be made by who wants it: see [`Prepared`]. None but where it may wait
+    /// without end.
     #[inline]
     pub fn prepare_read<'a>(&'a self, value: &'a mut [u8; 8], wait: Wait) -> Option<Prepared<'a>> {
-        if wait.is_forever() || self.nonblocking {
-            Some(Prepared::read(self.fd.as_fd(), value))
-        } else {
-            None
-        }
+        if wait.is_forever() { Some(Prepared::read(self.fd.as_fd(), value)) } else { None }
     }
 
     /// What [`read_wait`](Self::read_wait) returns where its [prepared](Self::prepare_read) call has come to `first`, which it
@@ -282,13 +278,7 @@ impl EventFd {
         if number > MAX {
             return Err(self.too_much());
         }
-        let write = || rustix::io::write(&self.fd, &number.to_ne_bytes()).map(drop);
-        let outcome = if wait.is_forever() && !self.nonblocking {
-            wait.with_timeout(|_| write())
-        } else {
-            self.add_when_room(number, wait, write)
-        };
-        outcome.map_err(|errno| self.error("add to", errno))
+        self.add_after(None, number, wait)
     }
 
     /// The system call of [`add_wait`](Self::add_wait), to be made by who wants it: see [`Prepared`]. `number` is in the order of
@@ -306,13 +296,7 @@ impl EventFd {
     /// As [`add_wait`](Self::add_wait).
     #[inline]
     pub fn finish_add(&self, first: Outcome, number: u64, wait: Wait) -> Result<()> {
-        match first {
-            Ok(_) => Ok(()),
-            // As often as it takes; nothing was added.
-            Err(Errno::INTR) if !wait.is_interruptible() => self.add_wait(number, wait),
-            Err(Errno::AGAIN) if !wait.is_never() => self.add_wait(number, wait),
-            Err(errno) => Err(self.error("add to", errno)),
-        }
+        self.add_after(Some(first.map(drop)), number, wait)
     }
 
     #[cold]
@@ -321,21 +305,31 @@ impl EventFd {
         Error::refused(Mechanism::EventFd, "add to", object, ErrorKind::OutOfRange, why)
     }
 
+    /// Adds, where the first attempt has come to `first`, if there was one.
     #[inline]
-    fn add_when_room(
+    fn add_after(
         &self,
+        mut first: Option<core::result::Result<(), Errno>>,
         number: u64,
         wait: Wait,
-        write: impl Fn() -> core::result::Result<(), Errno>,
-    ) -> core::result::Result<(), Errno> {
-        // POLLOUT says only that 1 can be added: where it does, and more cannot, polling would not wait at all. So
-        // a larger number is waited for by looking again.
-        let attempt = || if self.nonblocking || self.has_room(number)? { write() } else { Err(Errno::AGAIN) };
-        if number <= 1 {
-            wait.on_descriptor(self.fd.as_fd(), PollFlags::OUT, |_| attempt())
+    ) -> Result<()> {
+        let bytes = number.to_ne_bytes();
+        let write = || Prepared::write(self.fd.as_fd(), &bytes).make().map(drop);
+        let outcome = if wait.is_forever() && !self.nonblocking {
+            wait.with_timeout(|_| first.take().unwrap_or_else(write))
         } else {
-            wait.with_backoff(attempt)
-        }
+            // POLLOUT says only that 1 can be added: where it does, and more cannot, polling would not wait at all. So
+            // a larger number is waited for by looking again.
+            let attempt =
+                || if self.nonblocking || self.has_room(number)? { write() } else { Err(Errno::AGAIN) };
+            let first = first.unwrap_or_else(attempt);
+            if number <= 1 {
+                wait.on_descriptor_after(first, self.fd.as_fd(), PollFlags::OUT, |_| attempt())
+            } else {
+                wait.with_backoff_after(first, attempt)
+            }
+        };
+        outcome.map_err(|errno| self.error("add to", errno))
     }
 
     /// Whether a blocking write of `number` would be done at once, as things stand.

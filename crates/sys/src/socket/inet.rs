@@ -45,9 +45,9 @@ impl InetName {
             }
             libc::AF_INET6 => {
                 let address = Ipv6Addr::from(take::<16>(bytes, 8)?);
-                // The flow is kept in the order of the network by the kernel, and by the standard library as it stands there.
-                let (flow, scope) =
-                    (u32::from_ne_bytes(take(bytes, 4)?), u32::from_ne_bytes(take(bytes, 24)?));
+                // As rustix reads and writes it.
+                let flow = u32::from_be_bytes(take(bytes, 4)?);
+                let scope = u32::from_ne_bytes(take(bytes, 24)?);
                 Some(SocketAddrV6::new(address, port, flow, scope).into())
             }
             _ => None,

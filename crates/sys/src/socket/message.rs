@@ -116,6 +116,7 @@ impl Receiving {
         from: Option<&'a mut UnixName>,
         flags: RecvFlags,
     ) -> Prepared<'a> {
+        self.abandon();
         self.vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         let header = &mut self.header;
         header.msg_iov = &raw mut self.vector;
@@ -147,7 +148,7 @@ impl Receiving {
     #[inline]
     pub fn finish(&mut self, from: Option<&mut UnixName>) -> (ReturnFlags, &mut Control) {
         let flags = core::mem::replace(&mut self.header.msg_flags, UNWRITTEN);
-        // Only the kernel has put anything else there, when it had written all the rest.
+        // Only the kernel has put anything else there, in a call that has written the rest as well.
         if flags == UNWRITTEN {
             return (ReturnFlags::empty(), &mut self.control);
         }
@@ -156,6 +157,22 @@ impl Receiving {
             from.set_written(self.header.msg_namelen);
         }
         (ReturnFlags::from_bits_retain(flags.cast_unsigned()), &mut self.control)
+    }
+}
+
+impl Receiving {
+    /// Closes what a call has brought that was made and not finished.
+    #[inline]
+    fn abandon(&mut self) {
+        if self.header.msg_flags != UNWRITTEN {
+            self.finish(None).1.clear();
+        }
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 
