@@ -20,7 +20,8 @@ pub(crate) trait SendHalf: Send {
         None
     }
 
-    /// What becomes of these bytes, whose [prepared](Self::prepare) call has come to `first`, and not to all that it should.
+    /// What becomes of these bytes, whose [prepared](Self::prepare) call has come to `first`, and not to all that it should. Every
+    /// half that prepares has this as well.
     fn finish_prepared(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<()> {
         let _ = first;
         self.send(bytes, &Attributes::NONE, wait)
@@ -104,7 +105,8 @@ pub(crate) trait ReceiveHalf: Send {
         None
     }
 
-    /// Receives the message, where the [prepared](Self::prepare) call has come to `first`.
+    /// Receives the message, where the [prepared](Self::prepare) call has come to `first`. Every half that prepares has this as
+    /// well.
     fn finish_prepared(&mut self, first: Outcome, message: &mut Message, wait: Wait) -> Result<()> {
         let _ = first;
         self.receive(message, wait)

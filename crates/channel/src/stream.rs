@@ -59,7 +59,7 @@ pub(crate) trait Sink: Send {
         None
     }
 
-    /// Writes bytes, where the [prepared](Self::prepare_write) call has come to `first`.
+    /// Writes bytes, where the [prepared](Self::prepare_write) call has come to `first`. Every sink that prepares has this as well.
     fn finish_write(&mut self, first: Outcome, bytes: &[u8], wait: Wait) -> Result<usize> {
         let _ = first;
         self.write(&[IoSlice::new(bytes)], &[], wait)
@@ -90,7 +90,7 @@ pub(crate) trait Source: Send {
         None
     }
 
-    /// Reads, where the [prepared](Self::prepare_read) call has come to `first`.
+    /// Reads, where the [prepared](Self::prepare_read) call has come to `first`. Every source that prepares has this as well.
     fn finish_read(
         &mut self,
         first: Outcome,

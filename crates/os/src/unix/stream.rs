@@ -265,6 +265,17 @@ impl Stream {
     }
 
     /// The system call of [`receive_wait`](Self::receive_wait), to be made by who wants it: see [`Prepared`].
+    ///
+    /// ```
+    /// use twixt_os::Wait;
+    /// use twixt_os::unix::Stream;
+    /// let (one, other) = Stream::pair()?;
+    /// one.send(b"hello")?;
+    /// let mut buffer = [0; 8];
+    /// let first = other.prepare_receive(&mut buffer, Wait::forever()).make();
+    /// assert_eq!(other.finish_receive(first, &mut buffer, Wait::forever())?, 5);
+    /// # Ok::<(), twixt_os::Error>(())
+    /// ```
     #[inline]
     pub fn prepare_receive<'a>(&'a self, buffer: &'a mut [u8], wait: Wait) -> Prepared<'a> {
         transfer::prepare_receive(self.as_fd(), buffer, RecvFlags::empty(), wait)

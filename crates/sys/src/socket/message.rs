@@ -134,7 +134,6 @@ impl Receiving {
         let (room, len) = self.control.incoming();
         header.msg_control = room.cast();
         header.msg_controllen = len as _;
-        header.msg_flags = UNWRITTEN;
         // The kernel reads and writes the header, which leads to the vector, the room of the control messages, and with it to
         // the buffer and the address, each with its own length: all of them are mutably borrowed.
         let (header, flags) = (&raw mut *header as usize, flags.bits() as usize);
@@ -158,9 +157,7 @@ impl Receiving {
         }
         (ReturnFlags::from_bits_retain(flags.cast_unsigned()), &mut self.control)
     }
-}
 
-impl Receiving {
     /// Closes what a call has brought that was made and not finished.
     #[inline]
     fn abandon(&mut self) {
